@@ -1,0 +1,51 @@
+"""Your own arrays as a data set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import DataError
+
+
+class ArrayDataset:
+    """Images and labels in memory.
+
+    images: (N, C, H, W), uint8 (0-255) or floating point; (N, H, W) gains one channel
+    labels: (N,) integers in 0 … num_classes-1
+    class_names: one name a class; default "0", "1", …  Their number sets num_classes.
+
+    Raises DataError on shapes, dtypes or labels that do not fit together.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, class_names: Sequence[str] = ()):
+        images, labels = np.asarray(images), np.asarray(labels)
+        if images.ndim == 3:
+            images = images[:, None]
+        if images.ndim != 4:
+            raise DataError(f"images must be (N, C, H, W) or (N, H, W), got shape {images.shape}")
+        if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
+            raise DataError(f"images must be uint8 or floating point, got {images.dtype}")
+        if labels.shape != (len(images),):
+            raise DataError(
+                f"labels must be one integer an image, ({len(images)},), got shape {labels.shape}"
+            )
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise DataError(f"labels must be integers, got {labels.dtype}")
+        if len(labels) == 0:
+            raise DataError("a data set needs at least one image, got none")
+        names = tuple(class_names) or tuple(str(i) for i in range(int(labels.max()) + 1))
+        if labels.min() < 0 or labels.max() >= len(names):
+            bad = labels.min() if labels.min() < 0 else labels.max()
+            raise DataError(f"label {bad} is outside 0…{len(names) - 1} ({len(names)} classes)")
+        self.images, self.labels, self.class_names = images, labels.astype(np.int64), names
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, index) -> "ArrayDataset":
+        """The images that `index` (a slice or an integer array) picks, with the same classes."""
+        return ArrayDataset(self.images[index], self.labels[index], self.class_names)

@@ -1,0 +1,113 @@
+"""The five array loops, in NumPy.
+
+Inside a block the images are the innermost axis: copies and GEMMs then run over long
+contiguous rows even where the maps are small.
+"""
+
+from itertools import product
+
+import numpy as np
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
+
+
+def im2col(x, kernel_size: Pair, stride: Pair, padding: Padding):
+    """Every window of x as a column, zeros outside the image.
+
+    x: (n, C, H, W)  ->  (C·kh·kw, oh·ow·n)
+    """
+    n, c, h, w = x.shape
+    (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
+    x = x.transpose(1, 2, 3, 0)
+    if n > 1 or any((top, bottom, left, right)):
+        padded = np.zeros((c, h + top + bottom, w + left + right, n), x.dtype)
+        padded[:, top : top + h, left : left + w] = x
+        x = padded
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(1, 2))[:, ::sh, ::sw]
+    oh, ow = windows.shape[1:3]
+    return windows.transpose(0, 4, 5, 1, 2, 3).reshape(c * kh * kw, oh * ow * n)
+
+
+def col2im(columns, shape, kernel_size: Pair, stride: Pair, padding: Padding):
+    """The adjoint of im2col: each pixel gets the sum of its copies.
+
+    columns: (C·kh·kw, oh·ow·n)  ->  (n, C, H, W) = shape
+    """
+    n, c, h, w = shape
+    (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
+    oh, ow = (h + top + bottom - kh) // sh + 1, (w + left + right - kw) // sw + 1
+    columns = columns.reshape(c, kh, kw, oh, ow, n)
+    x = np.zeros((c, h + top + bottom, w + left + right, n), columns.dtype)
+    for i, j in product(range(kh), range(kw)):
+        x[:, i : i + sh * oh : sh, j : j + sw * ow : sw] += columns[:, i, j]
+    return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
+
+
+def window_sum(x, before: int, after: int):
+    """Sum over the channels c-before … c+after, clipped at the ends.  x: (n, C, H, W), same out"""
+    channels = x.shape[1]
+    y = x.copy()
+    for shift in range(1, min(before, channels - 1) + 1):
+        y[:, shift:] += x[:, :-shift]
+    for shift in range(1, min(after, channels - 1) + 1):
+        y[:, :-shift] += x[:, shift:]
+    return y
+
+
+# A 2-D maximum is a maximum along the rows, then one down the columns.
+
+
+def max_pool(x, kernel_size: Pair, stride: Pair, padding: Padding, output_size: Pair):
+    """The maximum of each window; what lies outside the image counts as −∞.
+
+    x: (n, C, H, W)  ->  (n, C, oh, ow)
+    """
+    for axis in (3, 2):
+        x = _max_along(x, axis, kernel_size, stride, padding, output_size)
+    return x
+
+
+def max_pool_backward(x, y, dy, kernel_size: Pair, stride: Pair, padding: Padding):
+    """Send each window's gradient to its winner: the first maximum in reading order.
+
+    x: (n, C, H, W);  y, dy: (n, C, oh, ow)  ->  dx like x
+    """
+    rows = _max_along(x, 3, kernel_size, stride, padding, y.shape[2:])
+    d_rows = _to_winners(rows, y, dy, 2, kernel_size, stride, padding)
+    return _to_winners(x, rows, d_rows, 3, kernel_size, stride, padding)
+
+
+def _max_along(x, axis, kernel_size, stride, padding, output_size):
+    """Maximum over the windows along one axis (2 or 3)."""
+    size = output_size[axis - 2]
+    y = np.full((*x.shape[:axis], size, *x.shape[axis + 1 :]), -np.inf, x.dtype)
+    for inputs, outputs in _taps(x.shape, size, axis, kernel_size, stride, padding):
+        np.maximum(y[outputs], x[inputs], out=y[outputs])
+    return y
+
+
+def _to_winners(x, y, dy, axis, kernel_size, stride, padding):
+    """Backward of _max_along: dy goes to the first x that equals its window's y."""
+    dx = np.zeros_like(x)
+    waiting = np.ones(y.shape, bool)
+    for inputs, outputs in _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding):
+        wins = (x[inputs] == y[outputs]) & waiting[outputs]
+        waiting[outputs] &= ~wins
+        dx[inputs] += dy[outputs] * wins
+    return dx
+
+
+def _taps(shape, size, axis, kernel_size, stride, padding):
+    """For each place k in a window: which inputs are k-th in a window, and of which outputs."""
+    step, before = stride[axis - 2], padding[axis - 2][0]
+    for k in range(kernel_size[axis - 2]):
+        first = max(0, -((k - before) // step))  # the first window whose place k is in the image
+        last = min(size - 1, (shape[axis] - 1 + before - k) // step)
+        if first <= last:
+            start = first * step + k - before
+            lead = (slice(None),) * axis
+            yield (
+                (*lead, slice(start, start + (last - first) * step + 1, step)),
+                (*lead, slice(first, last + 1)),
+            )

@@ -1,0 +1,125 @@
+"""Convolution, as one matrix product a block of images (paper, section 3.5).
+
+    y[o] = b[o] + Σ_c Σ_i Σ_j  weight[o, c, i, j] · x[c, s·row + i, s·column + j]
+
+im2col writes every window as a column, and the three sums become W @ columns. Backward, the
+same columns give dW, and col2im, the adjoint of im2col, takes Wᵀ @ dy back to the image.
+
+With groups=g, the g-th part of the outputs sees only the g-th part of the input channels: two
+groups are what a layer of the paper is whose kernels read their own GPU's maps.
+"""
+
+import math
+
+import numpy as np
+
+from .. import init
+from ..device import array_module, blocks, for_each_part
+from ..errors import ShapeError
+from ..kernels import col2im, im2col
+from .base import Layer, Parameter, as_padding, as_pair, expect_maps, short
+
+
+class Conv2d(Layer):
+    """(n, in_channels, H, W) -> (n, out_channels, oh, ow), oh = (H + pads - kh) // stride + 1.
+
+    kernel_size, stride: an int or a (vertical, horizontal) pair
+    padding: zeros around the image: an int, a pair, or ((top, bottom), (left, right))
+    params: weight (out_channels, in_channels // groups, kh, kw), He; bias (out_channels,), 0
+
+    Raises ShapeError if the channels do not divide by groups or the kernel exceeds the image.
+    """
+
+    def __init__(
+        self, in_channels, out_channels, kernel_size, stride=1, padding=0, groups=1, rng=None
+    ):
+        super().__init__()
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size, self.stride = as_pair(kernel_size), as_pair(stride)
+        self.padding = as_padding(padding)
+        if min(in_channels, out_channels, groups, *self.kernel_size, *self.stride) < 1:
+            raise ShapeError(f"{self!r}: channels, groups, kernel and stride must be at least 1")
+        if min(min(self.padding)) < 0:
+            raise ShapeError(f"{self!r}: padding must not be negative")
+        if in_channels % groups or out_channels % groups:
+            raise ShapeError(f"{self!r}: {groups} groups must divide both channel counts")
+        shape = (out_channels, in_channels // groups, *self.kernel_size)
+        self.params = {
+            "weight": Parameter(init.he(rng or np.random.default_rng(0), shape)),
+            "bias": Parameter(np.zeros(out_channels, np.float32), decay=0),
+        }
+
+    def output_shape(self, shape):
+        expect_maps(self, shape, self.in_channels)
+        padded = [size + sum(pads) for size, pads in zip(shape[1:], self.padding, strict=True)]
+        if padded[0] < self.kernel_size[0] or padded[1] < self.kernel_size[1]:
+            raise ShapeError(
+                f"{self!r}: kernel {self.kernel_size} is larger than the padded image,"
+                f" {padded[0]}×{padded[1]}"
+            )
+        return self.out_channels, *(
+            (size - k) // s + 1
+            for size, k, s in zip(padded, self.kernel_size, self.stride, strict=True)
+        )
+
+    def multiply_adds(self, shape):
+        return self.params["weight"].data[0].size * math.prod(self.output_shape(shape))
+
+    def forward(self, x, train=True):
+        xp, y_shape = array_module(x), self.check(x)
+        y = xp.empty((len(x), *y_shape), x.dtype)
+        bias = self.params["bias"].data[:, None]
+
+        def some(part):
+            for images, ins, outs, weight in self._blocks(x, part, y_shape):
+                columns = im2col(x[images, ins], self.kernel_size, self.stride, self.padding)
+                maps = weight @ columns  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, oh·ow·n)
+                maps += bias[outs]
+                y[images, outs] = maps.reshape(-1, *y_shape[1:], len(y[images])).transpose(3, 0, 1, 2)
+
+        for_each_part(some, x)
+        if train:
+            self.cache = x, y_shape
+        return y
+
+    def backward(self, dy, need_dx=True):
+        x, y_shape = self.take_cache()
+        xp, weights, bias = array_module(x), self.params["weight"], self.params["bias"]
+        dx = xp.empty_like(x) if need_dx else None
+
+        def some(part):
+            dw = xp.zeros((self.out_channels, weights.data[0].size), x.dtype)
+            db = xp.zeros(self.out_channels, x.dtype)
+            for images, ins, outs, weight in self._blocks(x, part, y_shape):
+                maps = dy[images, outs].transpose(1, 2, 3, 0).reshape(len(weight), -1)
+                db[outs] += maps.sum(axis=1)
+                if not weights.frozen:
+                    columns = im2col(x[images, ins], self.kernel_size, self.stride, self.padding)
+                    dw[outs] += maps @ columns.T  # (O/g, oh·ow·n) @ (oh·ow·n, C/g·kh·kw)
+                if need_dx:
+                    columns = weight.T @ maps  # (C/g·kh·kw, O/g) @ (O/g, oh·ow·n)
+                    dx[images, ins] = col2im(
+                        columns, x[images, ins].shape, self.kernel_size, self.stride, self.padding
+                    )
+            return dw, db
+
+        parts = for_each_part(some, x)
+        weights.set_grad(sum(dw for dw, _ in parts).reshape(weights.data.shape))
+        bias.set_grad(sum(db for _, db in parts))
+        return dx
+
+    def _blocks(self, x, part, y_shape):
+        """The images and the group to work on at a time: (images, in channels, outs, weights)."""
+        weight = self.params["weight"].data.reshape(self.out_channels, -1)
+        n_in, n_out = self.in_channels // self.groups, self.out_channels // self.groups
+        column_bytes = weight.shape[1] * math.prod(y_shape[1:]) * x.itemsize
+        for images in blocks(part, column_bytes):
+            for g in range(self.groups):
+                ins, outs = slice(g * n_in, (g + 1) * n_in), slice(g * n_out, (g + 1) * n_out)
+                yield images, ins, outs, weight[outs]
+
+    def __repr__(self):
+        text = f"Conv2d({self.in_channels}, {self.out_channels}, {short(self.kernel_size)}"
+        text += f", stride={short(self.stride)}" if self.stride != (1, 1) else ""
+        text += f", padding={short(self.padding)}" if self.padding != ((0, 0), (0, 0)) else ""
+        return text + (f", groups={self.groups}" if self.groups > 1 else "") + ")"

@@ -1,0 +1,22 @@
+"""Maps to features: (n, C, H, W) -> (n, C·H·W), and back again with the gradient."""
+
+import math
+
+from .base import Layer
+
+
+class Flatten(Layer):
+    """(n, …) -> (n, product of the rest), each image in C, H, W order."""
+
+    def output_shape(self, shape):
+        return (math.prod(shape),)
+
+    def forward(self, x, train=True):
+        (features,) = self.check(x)
+        if train:
+            self.cache = (x.shape,)
+        return x.reshape(len(x), features)
+
+    def backward(self, dy, need_dx=True):
+        (shape,) = self.take_cache()
+        return dy.reshape(shape) if need_dx else None

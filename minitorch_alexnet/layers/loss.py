@@ -1,0 +1,61 @@
+"""Softmax cross-entropy: p = exp(z) / Σ exp(z), loss = -log p[label], mean over the batch.
+
+    dz = (p - onehot(label)) / n
+
+Subtracting each row's maximum first changes nothing but keeps exp from overflowing, and
+log p = z - max - log Σ exp(z - max) never takes the logarithm of a vanished p.
+"""
+
+import numpy as np
+
+from ..device import array_module
+from ..errors import ShapeError, UserError
+
+
+class SoftmaxCrossEntropy:
+    """forward(logits, labels) -> mean loss; backward() -> dlogits.
+
+    logits: (n, classes), floating point;  labels: (n,) integers in 0 … classes-1, on the host
+    """
+
+    def __init__(self):
+        self.cache = None
+
+    def forward(self, logits, labels):
+        """The mean loss in nats, a 0-d array. Raises ShapeError, or UserError on a bad label."""
+        labels = np.asarray(labels)
+        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+            raise ShapeError(
+                "SoftmaxCrossEntropy: expected logits (n, classes) and labels (n,),"
+                f" got {logits.shape} and {labels.shape}"
+            )
+        n, classes = logits.shape
+        if not np.issubdtype(labels.dtype, np.integer):
+            raise UserError(f"SoftmaxCrossEntropy: labels must be integers, got {labels.dtype}")
+        if n and not 0 <= labels.min() <= labels.max() < classes:
+            raise UserError(
+                f"SoftmaxCrossEntropy: labels must be in 0…{classes - 1},"
+                f" got {labels.min()}…{labels.max()}"
+            )
+        xp = array_module(logits)
+        log_p = log_softmax(logits)
+        self.cache = log_p, labels
+        return -log_p[xp.arange(n), xp.asarray(labels)].mean()
+
+    def backward(self):
+        """The loss's derivative by the logits, (n, classes)."""
+        if self.cache is None:
+            raise RuntimeError("SoftmaxCrossEntropy: backward needs a forward before it")
+        (log_p, labels), self.cache = self.cache, None
+        xp = array_module(log_p)
+        dz = xp.exp(log_p)
+        dz[xp.arange(len(dz)), xp.asarray(labels)] -= 1
+        dz /= len(dz)
+        return dz
+
+
+def log_softmax(logits):
+    """log p, (n, classes) like the logits."""
+    xp = array_module(logits)
+    z = logits - logits.max(axis=1, keepdims=True)
+    return z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))

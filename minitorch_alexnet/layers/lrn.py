@@ -1,0 +1,107 @@
+"""Local response normalisation (paper, section 3.3).
+
+    y_i = x_i · s_i^(-β)        s_i = k + α · Σ_j x_j²
+
+over the `size` channels j centred on i, clipped at the ends: a map that answers strongly damps
+its neighbours at the same place.
+"""
+
+from ..device import array_module, blocks, for_each_part
+from ..errors import ShapeError
+from ..kernels import window_sum
+from .base import Layer, expect_maps
+
+
+class LocalResponseNorm(Layer):
+    """(n, C, H, W) -> the same shape.
+
+    size: n of the paper, the channels in a window. An even window reaches one further down, as
+          PyTorch's: i - size/2 … i + size/2 - 1
+    alpha_over_size: False is the paper's formula, True takes α / size for α
+    groups: normalise this many equal parts of the channels each on its own, as two GPUs do
+
+    PyTorch's LocalResponseNorm divides α by size and starts at k=1: it computes the paper's
+    formula when called with alpha=5e-4 and k=2. Raises ShapeError if groups do not divide C.
+    """
+
+    def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0, alpha_over_size=False, groups=1):
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+        self.alpha_over_size, self.groups = alpha_over_size, groups
+        if size < 1 or groups < 1:
+            raise ShapeError(f"{self!r}: size and groups must be at least 1")
+
+    def output_shape(self, shape):
+        expect_maps(self, shape)
+        if shape[0] % self.groups:
+            raise ShapeError(f"{self!r}: {self.groups} groups must divide {shape[0]} channels")
+        return shape
+
+    def forward(self, x, train=True):
+        self.check(x)
+        y = array_module(x).empty_like(x)
+
+        def some(part):
+            for images in blocks(part, 4 * x[0].nbytes):
+                block = self._grouped(x[images])
+                y[images] = (block / self._power(self._scale(block))).reshape(x[images].shape)
+
+        for_each_part(some, x)
+        if train:
+            self.cache = (x,)
+        return y
+
+    def backward(self, dy, need_dx=True):
+        (x,) = self.take_cache()
+        if not need_dx:
+            return None
+        dx = array_module(x).empty_like(x)
+        a, (before, after) = self._a(), self._reach()
+
+        def some(part):
+            for images in blocks(part, 4 * x[0].nbytes):
+                block, g = self._grouped(x[images]), self._grouped(dy[images])
+                scale = self._scale(block)
+                g = g / self._power(scale)
+                # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose
+                # window holds j: the window's mirror image
+                crossed = window_sum(g * block / scale, after, before)
+                crossed *= block * (2 * a * self.beta)
+                dx[images] = (g - crossed).reshape(x[images].shape)
+
+        for_each_part(some, x)
+        return dx
+
+    def _a(self):
+        return self.alpha / self.size if self.alpha_over_size else self.alpha
+
+    def _reach(self):
+        """How many channels a window holds before and after its own."""
+        return self.size // 2, (self.size - 1) // 2
+
+    def _grouped(self, x):
+        """Groups as if they were images: (n, C, H, W) -> (n·groups, C/groups, H, W)."""
+        n, c, h, w = x.shape
+        return x.reshape(n * self.groups, c // self.groups, h, w)
+
+    def _scale(self, x):
+        """s of the formula."""
+        s = window_sum(x * x, *self._reach())
+        s *= self._a()
+        s += self.k
+        return s
+
+    def _power(self, s):
+        """s^β; the paper's β = 3/4 as √s · √√s, since powers are slow on many machines."""
+        if self.beta != 0.75:
+            return s**self.beta
+        root = array_module(s).sqrt(s)
+        root *= array_module(s).sqrt(root)
+        return root
+
+    def __repr__(self):
+        return (
+            f"LocalResponseNorm({self.size}, alpha={self.alpha:g}, beta={self.beta:g},"
+            f" k={self.k:g}, alpha_over_size={self.alpha_over_size}"
+            + (f", groups={self.groups})" if self.groups > 1 else ")")
+        )

@@ -1,0 +1,130 @@
+"""Stochastic gradient descent in the paper's form, and ways to change its rate (section 5).
+
+    v ← m·v - d·ε·w - ε·∂L/∂w        w ← w + v
+
+The rate ε is inside the velocity v: after a drop of ε the old velocity is not scaled down.
+"""
+
+from .device import blocks, for_each_part
+from .errors import UserError
+from .layers import Parameter
+
+
+class SGD:
+    """One `step()` an iteration, on gradients that are means over the batch.
+
+    parameters: by name (Graph.named_parameters()); each one's lr_scale multiplies the rate, its
+                decay the weight decay (biases have none)
+    lr: ε;  momentum: m;  weight_decay: d
+    velocity: v by the same names; kept between steps, and part of a checkpoint
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Parameter],
+        lr: float = 0.01,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+    ):
+        if not lr >= 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
+            raise UserError(
+                "SGD: expected lr ≥ 0, 0 ≤ momentum < 1 and weight_decay ≥ 0,"
+                f" got {lr}, {momentum} and {weight_decay}"
+            )
+        self.parameters = parameters
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+        self.velocity = {name: 0 * p.data for name, p in parameters.items()}
+
+    def step(self) -> None:
+        """Update every parameter that is not frozen, in place."""
+        for name, parameter in self.parameters.items():
+            if parameter.frozen:
+                continue
+            if parameter.grad is None:
+                raise RuntimeError(f"SGD: {name} has no gradient; call backward before step")
+            self._update(parameter, self.velocity[name])
+
+    def _update(self, parameter: Parameter, velocity) -> None:
+        rate = self.lr * parameter.lr_scale
+        decay = self.weight_decay * parameter.decay
+
+        def some(part):
+            for rows in blocks(part, 4 * parameter.data[0].nbytes):
+                w, v, g = parameter.data[rows], velocity[rows], parameter.grad[rows]
+                v *= self.momentum
+                v -= rate * (decay * w + g if decay else g)
+                w += v
+
+        for_each_part(some, parameter.data)
+
+
+class Schedule:
+    """A learning rate over time. Rates are asked for before a step, errors told after an epoch."""
+
+    def rate(self, progress: float) -> float:
+        """ε for the step that starts at `progress` epochs (2.5 is half-way through the third)."""
+        raise NotImplementedError
+
+    def epoch_done(self, error: float) -> bool:
+        """Hear an epoch's validation error (0 … 1); True asks to stop the training."""
+        return False
+
+    def state_dict(self) -> dict:
+        """What a checkpoint has to keep, as plain numbers."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.__dict__.update(state)
+
+
+class StepDecay(Schedule):
+    """lr, multiplied by factor at each of these epochs."""
+
+    def __init__(self, lr: float, milestones: tuple[float, ...], factor: float = 0.1):
+        self.lr, self.milestones, self.factor = lr, tuple(milestones), factor
+
+    def rate(self, progress):
+        return self.lr * self.factor ** sum(progress >= epoch for epoch in self.milestones)
+
+
+class PlateauDecay(Schedule):
+    """The paper's rule: lr, multiplied by factor when the validation error stops improving.
+
+    patience: this many epochs in a row without a new best are a plateau
+    drops: how often it may fall (the paper: three times); the plateau after that ends training
+    """
+
+    def __init__(self, lr: float, factor: float = 0.1, patience: int = 5, drops: int = 3):
+        self.lr, self.factor, self.patience, self.drops = lr, factor, patience, drops
+        self.best, self.waited, self.dropped = float("inf"), 0, 0
+
+    def rate(self, progress):
+        return self.lr * self.factor**self.dropped
+
+    def epoch_done(self, error):
+        if error < self.best:
+            self.best, self.waited = error, 0
+            return False
+        self.waited += 1
+        if self.waited < self.patience:
+            return False
+        self.waited = 0
+        self.dropped = min(self.dropped + 1, self.drops + 1)
+        return self.dropped > self.drops
+
+    def state_dict(self):
+        return {"best": self.best, "waited": self.waited, "dropped": self.dropped}
+
+
+class OneCycle(Schedule):
+    """Up in a straight line to lr, then down to nothing: good in few epochs (Smith 2018).
+
+    epochs: the length of the whole;  rise: the share of it that goes up
+    """
+
+    def __init__(self, lr: float, epochs: float, rise: float = 0.3):
+        self.lr, self.epochs, self.rise = lr, epochs, rise
+
+    def rate(self, progress):
+        done = min(progress / self.epochs, 1.0)
+        return self.lr * (done / self.rise if done < self.rise else (1 - done) / (1 - self.rise))

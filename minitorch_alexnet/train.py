@@ -1,0 +1,313 @@
+"""Training: four lines a step, and what it takes to stop and go on as if never stopped."""
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from . import checkpoint
+from .data.arrays import ArrayDataset
+from .data.loader import Loader
+from .data.transforms import FlipAndShift, Normalize
+from .errors import CheckpointError, UserError
+from .evaluate import Evaluation, evaluate
+from .files import write_json, write_text
+from .graph import Graph
+from .layers import SoftmaxCrossEntropy
+from .models import build
+from .optim import SGD, OneCycle, PlateauDecay, Schedule, StepDecay
+
+METRICS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+)
+PROGRESS = ["epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history"]
+SAVE_SECONDS = 300  # within an epoch; at its end a checkpoint is written in any case
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run's numbers. The same config on the same data: the same bits."""
+
+    model: str = "fashion"
+    data: str = "arrays"  # what the images are, for the record
+    data_dir: str | None = None
+    recipe: str = "quick"
+    epochs: int = 6
+    batch_size: int = 128
+    lr: float = 0.05  # the highest rate of the schedule
+    schedule: str = "one-cycle"
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: bool = False  # flips and shifts
+    validation: float = 1 / 12  # the share of the training set that is held out
+    seed: int = 0
+
+
+RECIPES: dict[str, dict] = {
+    "quick": {},
+    "full": {"epochs": 20, "augment": True},
+}
+SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
+    "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
+    "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),
+    "plateau": lambda c: PlateauDecay(c.lr),
+}
+
+
+class Trainer:
+    """Trains a net on a data set, part of which it holds out for validation.
+
+    folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None
+    net: the net to train; default: config.model, built for the data set
+
+    epoch, batch: how many whole epochs, and batches of the next one, are done
+    history: a row an epoch: its number, losses, accuracies (0 … 1), rate and seconds
+    """
+
+    def __init__(
+        self,
+        dataset: ArrayDataset,
+        config: Config = Config(),
+        folder: str | Path | None = None,
+        net: Graph | None = None,
+    ):
+        _check(config)
+        self.config, self.folder = config, Path(folder) if folder else None
+        self.class_names = dataset.class_names
+        order = np.random.default_rng([config.seed, 2]).permutation(len(dataset))
+        held_out = max(1, round(len(dataset) * config.validation))
+        if held_out >= len(dataset):
+            raise UserError(f"{len(dataset)} images are too few to hold {held_out} out")
+        training = dataset.subset(order[held_out:])
+        self.normalize = Normalize.of(training.images)
+        self.net = net or build(
+            config.model,
+            num_classes=dataset.num_classes,
+            channels=dataset.images.shape[1],
+            seed=config.seed,
+        )
+        if self.net.input_shape != dataset.images.shape[1:]:
+            raise UserError(
+                f"the net takes images {self.net.input_shape}, the data set's are"
+                f" {dataset.images.shape[1:]}"
+            )
+        self.train_loader = self.loader(
+            training,
+            seed=config.seed,
+            augment=FlipAndShift(config.seed) if config.augment else None,
+        )
+        self.validation_loader = self.loader(dataset.subset(order[:held_out]))
+        self.loss = SoftmaxCrossEntropy()
+        self.sgd = SGD(self.net.named_parameters(), config.lr, config.momentum, config.weight_decay)
+        self.schedule = SCHEDULES[config.schedule](config)
+        self.epoch = self.batch = 0
+        self.history: list[dict] = []
+        self.finished = self.stopping = False
+        self.seconds = 0.0  # spent training, in all sessions
+        self._saved_at = 0.0
+        self._forget_epoch()
+
+    def loader(self, dataset: ArrayDataset, **options) -> Loader:
+        """A Loader that prepares images the way this net is trained on them."""
+        return Loader(dataset, self.config.batch_size, self.normalize, self.net.device, **options)
+
+    # ---- the loop ----------------------------------------------------------------------------
+
+    def fit(
+        self,
+        on_step: Callable[["Trainer"], None] = lambda trainer: None,
+        on_epoch: Callable[["Trainer"], None] = lambda trainer: None,
+    ) -> None:
+        """Train to the end, or to stop(). Raises UserError when the loss is no longer finite."""
+        if self.folder:
+            self._write_records()  # a run can be resumed from here on
+        clock = time.perf_counter()
+        while not self.finished:
+            for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
+                self.sgd.lr = self.schedule.rate(self.epoch + self.batch / len(self.train_loader))
+                self._step(images, labels)
+                self.seconds, clock = (
+                    self.seconds + time.perf_counter() - clock,
+                    time.perf_counter(),
+                )
+                on_step(self)
+                if self.stopping:
+                    self.save()
+                    return
+                if self._unsaved_seconds() > SAVE_SECONDS:
+                    self.save()
+            self._end_epoch()
+            self.save()
+            on_epoch(self)
+            clock = time.perf_counter()
+
+    def _step(self, images, labels) -> None:
+        logits = self.net.forward(images)
+        loss = self.loss.forward(logits, labels)
+        if not np.isfinite(float(loss)):
+            raise UserError(self._what_diverged(images))
+        self.net.backward(self.loss.backward())
+        self.sgd.step()
+        self.batch += 1
+        self.seen += len(labels)
+        self.loss_sum += float(loss) * len(labels)
+        self.correct += int((logits.argmax(axis=1) == labels).sum())
+
+    def _end_epoch(self) -> None:
+        validation = self.validate()
+        self.epoch += 1
+        self.history.append(
+            {
+                "epoch": self.epoch,
+                "train_loss": self.loss_sum / self.seen,
+                "train_accuracy": self.correct / self.seen,
+                "validation_loss": validation.loss,
+                "validation_accuracy": validation.accuracy,
+                "learning_rate": self.sgd.lr,
+                "seconds": round(self.seconds, 3),
+            }
+        )
+        enough = self.schedule.epoch_done(1 - validation.accuracy)
+        self.finished = enough or self.epoch >= self.config.epochs
+        self._forget_epoch()
+
+    def _forget_epoch(self) -> None:
+        self.batch = self.seen = self.correct = 0
+        self.loss_sum = 0.0
+
+    def stop(self) -> None:
+        """Ask fit to save and return after the step it is in."""
+        self.stopping = True
+
+    def validate(self) -> Evaluation:
+        """The net's answers to the images that were held out."""
+        return evaluate(self.net, self.validation_loader)
+
+    def _what_diverged(self, images) -> str:
+        _, outputs = self.net.forward(images, keep=tuple(self.net.nodes))
+        bad = (name for name, y in outputs.items() if not np.isfinite(y).all())
+        where = next(bad, "the loss")
+        return (
+            f"the loss is not finite in epoch {self.epoch + 1}, batch {self.batch + 1}: the first"
+            f" output that is not finite is that of {where}; train anew with a lower --lr"
+            f" (it was {self.sgd.lr:g})"
+        )
+
+    # ---- stopping and going on ---------------------------------------------------------------
+
+    @property
+    def checkpoint_path(self) -> Path | None:
+        return self.folder / "checkpoint.npz" if self.folder else None
+
+    def _unsaved_seconds(self) -> float:
+        return self.seconds - self._saved_at if self.folder else 0.0
+
+    def save(self) -> None:
+        """Write checkpoint.npz, then config.json and metrics.csv, which follow from it."""
+        self._saved_at = self.seconds
+        if not self.folder:
+            return
+        arrays = {f"weights/{name}": value for name, value in self.net.state_dict().items()}
+        velocity = self.net.join(self.sgd.velocity)
+        arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
+        arrays |= {"normalize/mean": self.normalize.mean}
+        meta = {
+            "config": asdict(self.config),
+            "class_names": self.class_names,
+            "scale": self.normalize.scale,
+            **{name: getattr(self, name) for name in PROGRESS},
+            "schedule": self.schedule.state_dict(),
+            "generators": self.net.generator_states(),
+        }
+        checkpoint.save(self.checkpoint_path, arrays, meta)
+        self._write_records()
+
+    def resume(self) -> bool:
+        """Go on from the folder's checkpoint; False, and nothing changed, if there is none yet.
+
+        Raises CheckpointError on a damaged checkpoint or one of another run.
+        """
+        if not self.checkpoint_path.exists():
+            return False
+        arrays, meta = checkpoint.load(self.checkpoint_path)
+        if Config(**meta["config"]) != self.config:
+            raise CheckpointError(f"{self.checkpoint_path} belongs to a run of another config")
+        self.net.load_state_dict(_under("weights/", arrays))
+        self.sgd.velocity = self.net.split(_under("velocity/", arrays))
+        self.net.set_generator_states(meta["generators"])
+        self.schedule.load_state_dict(meta["schedule"])
+        for name in PROGRESS:
+            setattr(self, name, meta[name])
+        self._write_records()
+        return True
+
+    def _write_records(self) -> None:
+        write_json(self.folder / "config.json", asdict(self.config))
+        text = io.StringIO()
+        rows = csv.DictWriter(text, METRICS, lineterminator="\n")
+        rows.writeheader()
+        rows.writerows(self.history)
+        write_text(self.folder / "metrics.csv", text.getvalue())
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained net and what it takes to show it images."""
+
+    config: Config
+    net: Graph
+    normalize: Normalize
+    class_names: tuple[str, ...]
+
+
+def load_run(folder: str | Path) -> Run:
+    """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged."""
+    path = Path(folder) / "checkpoint.npz"
+    arrays, meta = checkpoint.load(path)
+    try:
+        config, mean = Config(**meta["config"]), arrays["normalize/mean"]
+        names = tuple(meta["class_names"])
+        net = build(config.model, num_classes=len(names), channels=len(mean), seed=config.seed)
+        net.load_state_dict(_under("weights/", arrays))
+        return Run(config, net, Normalize(mean, meta["scale"]), names)
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} lacks something a run has: {error}") from error
+
+
+def read_config(folder: str | Path) -> Config:
+    """The Config of a run folder. Raises CheckpointError if it is not one."""
+    path = Path(folder) / "config.json"
+    try:
+        return Config(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is not a run folder: there is no config.json") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a run's config: {error}") from error
+
+
+def _under(prefix: str, arrays: dict) -> dict:
+    """The arrays whose name starts with prefix, without it."""
+    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _check(config: Config) -> None:
+    for name, low in (("epochs", 1), ("batch_size", 1), ("lr", 0), ("seed", 0)):
+        if not getattr(config, name) >= low:
+            raise UserError(f"{name} must be at least {low}, got {getattr(config, name)}")
+    if not 0 < config.validation < 1:
+        raise UserError(f"validation must be a share between 0 and 1, got {config.validation}")
+    if config.schedule not in SCHEDULES:
+        raise UserError(
+            f"unknown schedule {config.schedule!r}: expected one of {', '.join(SCHEDULES)}"
+        )
