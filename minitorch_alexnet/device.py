@@ -5,13 +5,14 @@ worker. The parts depend on the data alone, never on the number of workers, and 
 come back in part order: one seed gives the same bits with 1, 2 or 16 threads.
 """
 
+import contextlib
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -20,7 +21,7 @@ from .errors import UserError
 
 MAX_PARTS = 8  # enough for a free core to help out a slow one; more only cost hand-overs
 MIN_PART_BYTES = 16 * 1024  # less than this is done sooner than it is handed over
-BLOCK_BYTES = 2 * 1024 * 1024  # what a core keeps in its own cache while it works
+BLOCK_BYTES = 4 * 1024 * 1024  # what a core keeps in its own cache while it works
 
 
 class Device:
@@ -70,15 +71,33 @@ def array_module(x):
 # ---- workers -------------------------------------------------------------------------------
 
 
-def usable_cores() -> int:
-    """How many cores this process may use (its affinity), which can be fewer than there are."""
+def usable_cores() -> list[int]:
+    """The cores this process may use (its affinity), which can be fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+@contextlib.contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Hold the calling thread to one core meanwhile, where the system lets it."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Workers:
-    """One thread a core. While they work, each has BLAS to itself on one thread."""
+    """One thread a core. While they work, each has BLAS to itself on one thread.
+
+    Left to themselves some schedulers keep two busy threads on one core and leave another idle,
+    so each is told its core for as long as it works, where the system lets it (Linux).
+    """
 
     def __init__(self, threads: int):
         self.threads = threads
@@ -88,24 +107,26 @@ class Workers:
 
     def run(self, work: Callable, parts: list) -> list:
         """[work(part) for part in parts]; a free worker takes the next part."""
+        if not parts:
+            return []
         results = [None] * len(parts)
         waiting = deque(enumerate(parts))
 
-        def worker(core) -> None:
-            os.sched_setaffinity(0, {core})
-            while waiting:
-                try:
-                    i, part = waiting.popleft()
-                except IndexError:  # another worker was quicker
-                    return
-                results[i] = work(part)
+        def worker(core: int) -> None:
+            with on_core(core):
+                while waiting:
+                    try:
+                        i, part = waiting.popleft()
+                    except IndexError:  # another worker was quicker
+                        return
+                    results[i] = work(part)
 
+        cores = list(islice(cycle(usable_cores()), min(self.threads, len(parts))))
         with self._lock, self._blas.limit(limits=1):
-            helpers = [self._pool.submit(worker, 1) for _ in range(min(self.threads, len(parts)) - 1)]
+            helpers = [self._pool.submit(worker, core) for core in cores[1:]]
             try:
-                worker(0)
+                worker(cores[0])
             finally:
-                os.sched_setaffinity(0, {0,1})
                 for helper in helpers:
                     helper.result()
         return results
@@ -128,7 +149,8 @@ def get_workers() -> Workers:
         asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
         if asked and not asked.isdecimal():
             raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
-        set_threads(int(asked) if asked else usable_cores() if blas_can_be_limited() else 1)
+        best = len(usable_cores()) if blas_can_be_limited() else 1
+        set_threads(int(asked) if asked else best)
     return _workers
 
 

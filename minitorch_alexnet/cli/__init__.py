@@ -1,0 +1,1 @@
+"""minitorch-alexnet on the command line: the only place that draws and prints."""

@@ -89,12 +89,11 @@ def _max_along(x, axis, kernel_size, stride, padding, output_size):
 
 def _to_winners(x, y, dy, axis, kernel_size, stride, padding):
     """Backward of _max_along: dy goes to the first x that equals its window's y."""
-    dx = np.zeros_like(x)
-    waiting = np.ones(y.shape, bool)
+    dx, left = np.zeros_like(x), dy.copy()
     for inputs, outputs in _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding):
-        wins = (x[inputs] == y[outputs]) & waiting[outputs]
-        waiting[outputs] &= ~wins
-        dx[inputs] += dy[outputs] * wins
+        won = left[outputs] * (x[inputs] == y[outputs])
+        dx[inputs] += won
+        left[outputs] -= won
     return dx
 
 

@@ -39,35 +39,39 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        y = array_module(x).empty_like(x)
+        xp = array_module(x)
+        y, s = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
 
         def some(part):
             for images in blocks(part, 4 * x[0].nbytes):
-                block = self._grouped(x[images])
-                y[images] = (block / self._power(self._scale(block))).reshape(x[images].shape)
+                block, scale = self._grouped(x[images]), self._grouped(s[images])
+                xp.multiply(window_sum(block * block, *self._reach()), self._a(), out=scale)
+                scale += self.k
+                xp.divide(block, self._power(scale), out=self._grouped(y[images]))
 
         for_each_part(some, x)
         if train:
-            self.cache = (x,)
+            self.cache = x, s
         return y
 
     def backward(self, dy, need_dx=True):
-        (x,) = self.take_cache()
+        x, s = self.take_cache()
         if not need_dx:
             return None
-        dx = array_module(x).empty_like(x)
-        a, (before, after) = self._a(), self._reach()
+        xp = array_module(x)
+        dx = xp.empty(x.shape, x.dtype)
+        before, after = self._reach()
 
         def some(part):
             for images in blocks(part, 4 * x[0].nbytes):
-                block, g = self._grouped(x[images]), self._grouped(dy[images])
-                scale = self._scale(block)
-                g = g / self._power(scale)
+                block, scale = self._grouped(x[images]), self._grouped(s[images])
+                g = self._grouped(dy[images]) / self._power(scale)
                 # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose
                 # window holds j: the window's mirror image
                 crossed = window_sum(g * block / scale, after, before)
-                crossed *= block * (2 * a * self.beta)
-                dx[images] = (g - crossed).reshape(x[images].shape)
+                crossed *= block
+                crossed *= 2 * self._a() * self.beta
+                xp.subtract(g, crossed, out=self._grouped(dx[images]))
 
         for_each_part(some, x)
         return dx
@@ -83,13 +87,6 @@ class LocalResponseNorm(Layer):
         """Groups as if they were images: (n, C, H, W) -> (n·groups, C/groups, H, W)."""
         n, c, h, w = x.shape
         return x.reshape(n * self.groups, c // self.groups, h, w)
-
-    def _scale(self, x):
-        """s of the formula."""
-        s = window_sum(x * x, *self._reach())
-        s *= self._a()
-        s += self.k
-        return s
 
     def _power(self, s):
         """s^β; the paper's β = 3/4 as √s · √√s, since powers are slow on many machines."""

@@ -10,15 +10,15 @@ from ..layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPoo
 def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1) -> Graph:
     """Images (channels, 28, 28) -> num_classes logits.
 
-    The 11×11 kernels of stride 4 become 5×5 of stride 1, for there is nothing to throw away;
-    the rest is the paper's order at an eighth to a quarter of its width.
+    The paper's layers in the paper's order, with a quarter of its maps. The 11×11 kernels of
+    stride 4 become 5×5 of stride 1, for in 28×28 pixels there is nothing to throw away.
     """
     net = Graph(input_shape=(channels, 28, 28))
-    net.add("conv1", Conv2d(channels, 32, 5))
+    net.add("conv1", Conv2d(channels, 24, 5))
     net.add("relu1", ReLU())
     net.add("norm1", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2))
     net.add("pool1", MaxPool2d(3, stride=2, ceil_mode=True))
-    net.add("conv2", Conv2d(32, 64, 5, padding=2, groups=2))
+    net.add("conv2", Conv2d(24, 64, 5, padding=2, groups=2))
     net.add("relu2", ReLU())
     net.add("norm2", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, groups=2))
     net.add("pool2", MaxPool2d(3, stride=2, ceil_mode=True))

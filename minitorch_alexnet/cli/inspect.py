@@ -1,0 +1,112 @@
+"""Looking in: minitorch-alexnet summary, gradcheck, doctor"""
+
+import importlib.metadata
+import importlib.util
+import platform
+
+import numpy as np
+from threadpoolctl import threadpool_info
+
+from .. import __version__
+from ..data import fashion_mnist
+from ..device import blas_can_be_limited, get_workers, usable_cores
+from ..errors import UserError
+from ..gradcheck import check_layer
+from ..layers import (
+    Concat,
+    Conv2d,
+    Copy,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    Tanh,
+)
+from ..models import MODELS, build
+
+
+def add_commands(add_command) -> None:
+    command = add_command("summary", run_summary, "Print a model's layers, shapes and counts.")
+    command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
+    command.add_argument("--classes", type=int, default=10, metavar="N", help="outputs")
+    command = add_command(
+        "gradcheck", run_gradcheck, "Hold the layers' gradients against finite differences."
+    )
+    command.add_argument("layers", metavar="LAYER", nargs="*", help="Conv2d, …; default: all")
+    command.add_argument("--seed", type=int, default=0, help="draws the inputs")
+    add_command("doctor", run_doctor, "Say what this machine has, and what is missing.")
+
+
+def run_summary(arguments) -> int:
+    print(build(arguments.model, num_classes=arguments.classes).summary())
+    return 0
+
+
+# A case of each layer: the layer, and the shapes of its inputs.
+CASES = (
+    (Conv2d(4, 6, 3), [(2, 4, 6, 6)]),
+    (Conv2d(4, 6, (3, 2), stride=(2, 1), padding=((0, 1), (2, 1)), groups=2), [(2, 4, 6, 5)]),
+    (LocalResponseNorm(5, alpha=0.3), [(2, 7, 3, 3)]),
+    (LocalResponseNorm(4, alpha=0.3, k=1, alpha_over_size=True, groups=2), [(2, 8, 3, 3)]),
+    (MaxPool2d(3, stride=2), [(2, 3, 7, 7)]),
+    (MaxPool2d(3, stride=2, padding=1, ceil_mode=True), [(2, 3, 6, 5)]),
+    (ReLU(), [(3, 20)]),
+    (Tanh(), [(3, 20)]),
+    (Dropout(0.5), [(3, 20)]),
+    (Dropout(0.3, rescale="train"), [(3, 20)]),
+    (Linear(12, 5), [(3, 12)]),
+    (Flatten(), [(2, 3, 4, 4)]),
+    (Copy(to="cpu:1"), [(2, 3, 4, 4)]),
+    (Concat(), [(2, 3, 4, 4), (2, 5, 4, 4)]),
+)
+
+
+def run_gradcheck(arguments) -> int:
+    names = {type(layer).__name__ for layer, _ in CASES}
+    asked = {name.lower() for name in arguments.layers}
+    if unknown := asked - {name.lower() for name in names}:
+        raise UserError(f"unknown layer {min(unknown)}: expected any of {', '.join(sorted(names))}")
+    width = max(len(repr(layer)) for layer, _ in CASES)
+    failed = 0
+    print(f"{'layer':{width}}  largest error  verdict")
+    for layer, shapes in CASES:
+        if asked and type(layer).__name__.lower() not in asked:
+            continue
+        rng = np.random.default_rng(arguments.seed)
+        report = check_layer(layer, *(rng.standard_normal(shape) for shape in shapes), rng=rng)
+        failed += not report.passed
+        verdict = "ok" if report.passed else "WRONG"
+        print(f"{layer!r:{width}}  {report.error:13.1e}  {verdict}")
+        if not report.passed:
+            print(report)
+    return 1 if failed else 0
+
+
+def run_doctor(arguments) -> int:
+    print(f"minitorch_alexnet  {__version__}")
+    print(f"Python             {platform.python_version()} on {platform.platform()}")
+    print(f"NumPy              {np.__version__}")
+    for blas in threadpool_info():
+        if blas["user_api"] == "blas":
+            print(f"BLAS               {blas['internal_api']} {blas['version']}")
+    print(f"threads            {get_workers().threads} workers on {len(usable_cores())} cores")
+    if not blas_can_be_limited():
+        print(
+            "                   this BLAS cannot be held to one thread: one worker is the default"
+        )
+    print(f"GPU                {_gpu()}")
+    place, tried = fashion_mnist.find()
+    print(f"Fashion-MNIST      {place or 'not found: ' + '; '.join(tried)}")
+    print("silhouettes        built in")
+    return 0
+
+
+def _gpu() -> str:
+    """What CuPy there is. Nothing here computes on a GPU yet, so its driver is not asked."""
+    if importlib.util.find_spec("cupy") is None:
+        return "not used; CuPy is not installed"
+    found = [d.metadata["Name"] for d in importlib.metadata.distributions()]
+    packages = sorted(name for name in found if name and name.startswith("cupy"))
+    return f"not used by this version; found {', '.join(packages)}"
