@@ -49,6 +49,7 @@ class Config:
     schedule: str = "one-cycle"
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    dropout: float = 0.5
     augment: bool = False  # flips and shifts
     validation: float = 1 / 12  # the share of the training set that is held out
     seed: int = 0
@@ -96,6 +97,7 @@ class Trainer:
             num_classes=dataset.num_classes,
             channels=dataset.images.shape[1],
             seed=config.seed,
+            dropout=config.dropout,
         )
         if self.net.input_shape != dataset.images.shape[1:]:
             raise UserError(
@@ -278,7 +280,13 @@ def load_run(folder: str | Path) -> Run:
     try:
         config, mean = Config(**meta["config"]), arrays["normalize/mean"]
         names = tuple(meta["class_names"])
-        net = build(config.model, num_classes=len(names), channels=len(mean), seed=config.seed)
+        net = build(
+            config.model,
+            num_classes=len(names),
+            channels=len(mean),
+            seed=config.seed,
+            dropout=config.dropout,
+        )
         net.load_state_dict(_under("weights/", arrays))
         return Run(config, net, Normalize(mean, meta["scale"]), names)
     except (KeyError, TypeError) as error:

@@ -7,7 +7,7 @@ from ..graph import Graph
 from ..layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 
 
-def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1) -> Graph:
+def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1, dropout: float = 0.5) -> Graph:
     """Images (channels, 28, 28) -> num_classes logits.
 
     The paper's layers in the paper's order, with a quarter of its maps. The 11×11 kernels of
@@ -32,10 +32,10 @@ def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1) -> Graph:
     net.add("flatten", Flatten())
     net.add("fc6", Linear(64 * 3 * 3, 256))
     net.add("relu6", ReLU())
-    net.add("drop6", Dropout(0.5, rng=np.random.default_rng([seed, 6])))
+    net.add("drop6", Dropout(dropout, rng=np.random.default_rng([seed, 6])))
     net.add("fc7", Linear(256, 256))
     net.add("relu7", ReLU())
-    net.add("drop7", Dropout(0.5, rng=np.random.default_rng([seed, 7])))
+    net.add("drop7", Dropout(dropout, rng=np.random.default_rng([seed, 7])))
     net.add("fc8", Linear(256, num_classes))
     rules = {"weight": init.he, "bias": init.constant(0), "fc8.weight": init.gaussian(0.01)}
     init.initialise(net, np.random.default_rng(seed), rules)
