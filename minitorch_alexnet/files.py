@@ -17,7 +17,7 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     Whatever stood at `path` stays until then. Raises UserError if it cannot be written.
     """
     path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:

@@ -137,7 +137,7 @@ class Trainer:
         clock = time.perf_counter()
         while not self.finished:
             for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
-                self.sgd.lr = self.schedule.rate(self.epoch + self.batch / len(self.train_loader))
+                self.sgd.lr = self._rate(self.batch)
                 self._step(images, labels)
                 self.seconds, clock = (
                     self.seconds + time.perf_counter() - clock,
@@ -166,20 +166,24 @@ class Trainer:
         self.loss_sum += float(loss) * len(labels)
         self.correct += int((logits.argmax(axis=1) == labels).sum())
 
+    def _rate(self, batch: int) -> float:
+        """The rate for a batch of this epoch."""
+        return self.schedule.rate(self.epoch + batch / len(self.train_loader))
+
     def _end_epoch(self) -> None:
         validation = self.validate()
-        self.epoch += 1
         self.history.append(
             {
-                "epoch": self.epoch,
+                "epoch": self.epoch + 1,
                 "train_loss": self.loss_sum / self.seen,
                 "train_accuracy": self.correct / self.seen,
                 "validation_loss": validation.loss,
                 "validation_accuracy": validation.accuracy,
-                "learning_rate": self.sgd.lr,
+                "learning_rate": self._rate(len(self.train_loader) - 1),
                 "seconds": round(self.seconds, 3),
             }
         )
+        self.epoch += 1
         enough = self.schedule.epoch_done(1 - validation.accuracy)
         self.finished = enough or self.epoch >= self.config.epochs
         self._forget_epoch()

@@ -1,0 +1,262 @@
+"""Training: what it learns, what it keeps, and that stopping leaves no trace in the numbers."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import minitorch_alexnet.train as train_module
+from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.errors import CheckpointError, UserError
+from minitorch_alexnet.evaluate import evaluate
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Dropout, Flatten, Linear, ReLU
+from minitorch_alexnet.models import build
+from minitorch_alexnet.optim import SGD
+from minitorch_alexnet.train import Config, Trainer, load_run, read_config
+
+CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
+
+
+@pytest.fixture(scope="module")
+def garments():
+    return silhouettes.load("train", count=150)
+
+
+def a_small_net():
+    net = Graph((1, 28, 28))
+    net.add("flatten", Flatten())
+    net.add("fc1", Linear(784, 16))
+    net.add("relu1", ReLU())
+    net.add("drop1", Dropout(0.3, rng=np.random.default_rng(3)))
+    net.add("fc2", Linear(16, 10))
+    return net
+
+
+def assert_same(trainer, other):
+    for name, value in trainer.net.state_dict().items():
+        np.testing.assert_array_equal(value, other.net.state_dict()[name], err_msg=name)
+    for name, value in trainer.sgd.velocity.items():
+        np.testing.assert_array_equal(value, other.sgd.velocity[name], err_msg=name)
+    timeless = [[{**row, "seconds": 0} for row in t.history] for t in (trainer, other)]
+    assert timeless[0] == timeless[1]
+
+
+def test_one_batch_is_learnt_by_heart():
+    rng = np.random.default_rng(0)
+    images, labels = rng.standard_normal((16, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, 16)
+    net = build("fashion", dropout=0.0)
+    sgd = SGD(net.named_parameters(), lr=0.01, momentum=0.9, weight_decay=0)
+    loss = train_module.SoftmaxCrossEntropy()
+    losses = []
+    for _ in range(60):
+        losses.append(float(loss.forward(net.forward(images), labels)))
+        net.backward(loss.backward())
+        sgd.step()
+    assert losses[0] == pytest.approx(np.log(10), abs=0.15)
+    assert losses[-1] < 0.02
+
+
+def test_it_learns_garments_it_has_not_seen():
+    config = Config(epochs=3, batch_size=32, dropout=0.1)
+    trainer = Trainer(silhouettes.load("train", count=1200), config)
+    trainer.fit()
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
+    test = evaluate(trainer.net, trainer.loader(silhouettes.load("test", count=300)))
+    assert test.accuracy > 0.5  # by chance 0.1
+    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
+
+
+def test_ones_own_arrays_train_in_a_few_lines_with_any_number_of_classes():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    images = rng.random((300, 2, 28, 28)) * 0.1
+    images[np.arange(300), 0, labels] += 1.0  # the class is the bright row
+    trainer = Trainer(ArrayDataset(images, labels), Config(epochs=4, batch_size=32, dropout=0.0))
+    trainer.fit()
+    assert trainer.net.predict(trainer.normalize(images, trainer.net.device)).shape == (300, 3)
+    assert trainer.history[-1]["validation_accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 5, 6, 12])  # 5 steps an epoch
+def test_stopped_and_resumed_equals_never_stopped(garments, tmp_path, stop_after):
+    whole = Trainer(garments, CONFIG, tmp_path / "whole", net=a_small_net())
+    whole.fit()
+
+    steps = []
+
+    def stop_once(trainer):
+        steps.append(1)
+        if len(steps) == stop_after:
+            trainer.stop()
+
+    first = Trainer(garments, CONFIG, tmp_path / "run", net=a_small_net())
+    first.fit(on_step=stop_once)
+    assert not first.finished
+    assert len(steps) == stop_after
+    second = Trainer(garments, CONFIG, tmp_path / "run", net=a_small_net())
+    assert second.resume()
+    second.fit()
+    assert_same(second, whole)
+    tables = [(tmp_path / run / "metrics.csv").read_text() for run in ("whole", "run")]
+    rows = [list(csv.DictReader(table.splitlines())) for table in tables]
+    assert [r["train_loss"] for r in rows[0]] == [r["train_loss"] for r in rows[1]]
+    assert [r["epoch"] for r in rows[1]] == ["1", "2", "3"]
+
+
+def test_a_checkpoint_within_an_epoch_is_as_good(garments, tmp_path, monkeypatch):
+    whole = Trainer(garments, CONFIG, net=a_small_net())
+    whole.fit()
+    monkeypatch.setattr(train_module, "SAVE_SECONDS", -1)  # after every step
+
+    class Killed(BaseException):
+        pass
+
+    def kill(trainer):
+        if trainer.epoch == 1 and trainer.batch == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit(on_step=kill)
+    again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert again.resume()
+    assert (again.epoch, again.batch) == (1, 3)  # killed before the fourth was saved
+    again.fit()
+    assert_same(again, whole)
+
+
+def test_a_folder_without_a_checkpoint_starts_at_step_0(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert not trainer.resume()
+    assert (trainer.epoch, trainer.batch, trainer.history) == (0, 0, [])
+
+
+def test_metrics_csv_is_rewritten_from_the_checkpoint(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.fit()
+    right = (tmp_path / "metrics.csv").read_text()
+    (tmp_path / "metrics.csv").write_text(right + "9,9,9,9,9,9,9\n")
+    assert Trainer(garments, CONFIG, tmp_path, net=a_small_net()).resume()
+    assert (tmp_path / "metrics.csv").read_text() == right
+    losses = [row["validation_loss"] for row in csv.DictReader(right.splitlines())]
+    assert losses == [str(row["validation_loss"]) for row in trainer.history]
+
+
+def test_the_plateau_schedule_ends_a_run_and_survives_a_stop(garments, tmp_path):
+    config = Config(epochs=60, batch_size=64, schedule="plateau", lr=0.02, seed=1)
+    whole = Trainer(garments, config, net=a_small_net())
+    whole.fit()
+    assert whole.epoch < 60
+    rates = {row["learning_rate"] for row in whole.history}
+    np.testing.assert_allclose(sorted(rates), [2e-5, 2e-4, 2e-3, 2e-2])
+
+    steps = []
+
+    def stop(trainer):
+        steps.append(1)
+        if len(steps) == 20:
+            trainer.stop()
+
+    Trainer(garments, config, tmp_path, net=a_small_net()).fit(on_step=stop)
+    again = Trainer(garments, config, tmp_path, net=a_small_net())
+    again.resume()
+    again.fit()
+    assert_same(again, whole)
+
+
+def test_a_loss_that_is_not_finite_stops_names_the_layer_and_keeps_the_checkpoint(
+    garments, tmp_path
+):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+
+    def spoil(trainer):
+        if (trainer.epoch, trainer.batch) == (1, 2):
+            trainer.net["fc2"].params["bias"].data[3] = np.nan
+
+    with pytest.raises(UserError, match=r"epoch 2, batch 3: .* that of fc2; .* lower --lr"):
+        trainer.fit(on_step=spoil)
+    good = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert good.resume()
+    assert (good.epoch, good.batch) == (1, 0)
+    assert all(np.isfinite(v).all() for v in good.net.state_dict().values())
+
+
+def test_the_held_out_images_are_not_trained_on(garments):
+    trainer = Trainer(garments, CONFIG, net=a_small_net())
+    trained = {image.tobytes() for image in trainer.train_loader.dataset.images}
+    held = {image.tobytes() for image in trainer.validation_loader.dataset.images}
+    assert len(held) == round(150 / 12)
+    assert len(trained) == 150 - len(held)
+    assert not trained & held
+    mean = trainer.train_loader.dataset.images.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(trainer.normalize.mean, mean, rtol=1e-6)
+    assert trainer.validation_loader.augment is None
+
+
+def test_the_rate_follows_the_schedule_within_an_epoch(garments):
+    trainer = Trainer(garments, CONFIG, net=a_small_net())
+    rates = []
+    trainer.fit(on_step=lambda t: rates.append(t.sgd.lr))
+    progress = np.arange(15) / 5
+    np.testing.assert_allclose(
+        rates, [0.05 * (p / 0.9 if p < 0.9 else (3 - p) / 2.1) for p in progress], atol=1e-12
+    )
+
+
+def test_a_checkpoint_of_another_config_is_refused(garments, tmp_path):
+    Trainer(garments, Config(epochs=1), tmp_path, net=a_small_net()).fit()
+    with pytest.raises(CheckpointError, match="another config"):
+        Trainer(garments, Config(epochs=2), tmp_path, net=a_small_net()).resume()
+
+
+def test_load_run_gives_the_trained_net_and_its_preparation(garments, tmp_path):
+    trainer = Trainer(garments, Config(epochs=1), tmp_path)
+    trainer.fit()
+    run = load_run(tmp_path)
+    assert run.config == trainer.config == read_config(tmp_path)
+    assert run.class_names == garments.class_names
+    images = run.normalize(garments.images[:5], run.net.device)
+    np.testing.assert_array_equal(images, trainer.normalize(garments.images[:5], run.net.device))
+    np.testing.assert_array_equal(run.net.predict(images), trainer.net.predict(images))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "is not a run folder: there is no config.json"),
+        ("{", "is not a run's config"),
+        (json.dumps({"epoch": 3}), "is not a run's config"),
+    ],
+)
+def test_read_config_refuses_what_is_not_one(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match=message):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"lr": float("nan")}, "lr must be at least 0, got nan"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"validation": 1.0}, "validation must be a share"),
+        ({"schedule": "cosine"}, "unknown schedule 'cosine': expected one of one-cycle"),
+        ({"model": "vgg"}, "unknown model 'vgg': expected one of fashion"),
+    ],
+)
+def test_impossible_configs_are_refused(garments, options, message):
+    with pytest.raises(UserError, match=message):
+        Trainer(garments, Config(**options))
+
+
+def test_a_net_for_other_images_is_refused():
+    data = ArrayDataset(np.zeros((20, 1, 9, 9), np.uint8), np.arange(20) % 2)
+    with pytest.raises(
+        UserError, match=r"takes images \(1, 28, 28\), the data set's are \(1, 9, 9\)"
+    ):
+        Trainer(data)
