@@ -105,6 +105,8 @@ class Graph:
                 f"the net takes images (n, {', '.join(map(str, self.input_shape))}),"
                 f" got {images.shape}"
             )
+        if len(images) == 0:
+            raise ShapeError("the net needs at least one image, got an empty batch")
         last_reader = {s: node.name for node in self.nodes.values() for s in node.sources}
         values, kept = {IMAGE: self.device.array(images)}, {}
         for node in self.nodes.values():
@@ -120,12 +122,18 @@ class Graph:
 
     def backward(self, dy) -> None:
         """Set every parameter's gradient, given the loss's derivative by the output."""
+        last = next(reversed(self.nodes.values()))
+        if dy.shape[1:] != last.shape:
+            raise ShapeError(
+                f"backward needs the loss's derivative by {last.name}'s output,"
+                f" (n, {_list(last.shape)}), got {dy.shape}"
+            )
         learns = self._learning_nodes()
-        gradients = {next(reversed(self.nodes)): dy}
+        gradients = {last.name: dy}
         for node in reversed(self.nodes.values()):
             dy = gradients.pop(node.name, None)
             if dy is None or node.name not in learns:
-                node.layer.cache = None
+                node.layer.forget()
                 continue
             need_dx = any(s in learns for s in node.sources)
             dxs = node.layer.backward(dy, need_dx=need_dx)

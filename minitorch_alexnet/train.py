@@ -115,7 +115,7 @@ class Trainer:
         self.schedule = SCHEDULES[config.schedule](config)
         self.epoch = self.batch = 0
         self.history: list[dict] = []
-        self.finished = self.stopping = False
+        self.finished = False
         self.seconds = 0.0  # spent training, in all sessions
         self._saved_at = 0.0
         self._forget_epoch()
@@ -132,6 +132,7 @@ class Trainer:
         on_epoch: Callable[["Trainer"], None] = lambda trainer: None,
     ) -> None:
         """Train to the end, or to stop(). Raises UserError when the loss is no longer finite."""
+        self.stopping = False
         if self.folder:
             self._write_records()  # a run can be resumed from here on
         clock = time.perf_counter()
@@ -139,10 +140,8 @@ class Trainer:
             for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
                 self.sgd.lr = self._rate(self.batch)
                 self._step(images, labels)
-                self.seconds, clock = (
-                    self.seconds + time.perf_counter() - clock,
-                    time.perf_counter(),
-                )
+                now = time.perf_counter()
+                self.seconds, clock = self.seconds + now - clock, now
                 on_step(self)
                 if self.stopping:
                     self.save()

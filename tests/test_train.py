@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minitorch_alexnet.train as train_module
+from minitorch_alexnet import device
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
@@ -260,3 +261,17 @@ def test_a_net_for_other_images_is_refused():
         UserError, match=r"takes images \(1, 28, 28\), the data set's are \(1, 9, 9\)"
     ):
         Trainer(data)
+
+
+def test_the_same_bits_with_one_two_and_three_threads(garments):
+    before = device.get_workers().threads
+    states = []
+    for threads in (1, 2, 3):
+        device.set_threads(threads)
+        trainer = Trainer(garments, Config(epochs=1, batch_size=64))
+        trainer.fit()
+        states.append({**trainer.net.state_dict(), "history": trainer.history[0]["train_loss"]})
+    device.set_threads(before)
+    for state in states[1:]:
+        for name, value in states[0].items():
+            np.testing.assert_array_equal(state[name], value, err_msg=name)

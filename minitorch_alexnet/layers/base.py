@@ -72,6 +72,12 @@ class Layer:
             )
         return cache
 
+    def forget(self) -> None:
+        """What a graph calls in place of a backward that nobody needs: no cache, no gradients."""
+        self.cache = None
+        for parameter in self.params.values():
+            parameter.grad = None
+
     def check(self, *inputs) -> tuple:
         """Refuse inputs that the layer cannot take; return its output's shape without the batch.
 
@@ -93,14 +99,18 @@ class Layer:
         return f"{type(self).__name__}()"
 
 
-def as_pair(value) -> tuple[int, int]:
-    """An int, or a (vertical, horizontal) pair, as a pair."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+def as_pair(value) -> tuple:
+    """A number, or a (vertical, horizontal) pair, as a pair; ShapeError on anything else."""
+    if np.ndim(value) == 0:
+        return value, value
+    if len(value) != 2:
+        raise ShapeError(f"expected a number or a (vertical, horizontal) pair, got {value}")
+    return tuple(value)
 
 
 def as_padding(value) -> tuple[tuple[int, int], tuple[int, int]]:
     """An int, a (vertical, horizontal) pair, or ((top, bottom), (left, right)), as the last."""
-    vertical, horizontal = as_pair(value)
+    vertical, horizontal = (value, value) if np.ndim(value) == 0 else value
     return as_pair(vertical), as_pair(horizontal)
 
 

@@ -39,7 +39,7 @@ class Conv2d(Layer):
         self.padding = as_padding(padding)
         if min(in_channels, out_channels, groups, *self.kernel_size, *self.stride) < 1:
             raise ShapeError(f"{self!r}: channels, groups, kernel and stride must be at least 1")
-        if min(min(self.padding)) < 0:
+        if min(map(min, self.padding)) < 0:
             raise ShapeError(f"{self!r}: padding must not be negative")
         if in_channels % groups or out_channels % groups:
             raise ShapeError(f"{self!r}: {groups} groups must divide both channel counts")
@@ -68,16 +68,17 @@ class Conv2d(Layer):
     def forward(self, x, train=True):
         xp, y_shape = array_module(x), self.check(x)
         y = xp.empty((len(x), *y_shape), x.dtype)
+        weight = self.params["weight"].data.reshape(self.out_channels, -1)
         bias = self.params["bias"].data[:, None]
 
         def some(part):
-            for images, ins, outs, weight in self._blocks(x, part, y_shape):
-                columns = im2col(x[images, ins], self.kernel_size, self.stride, self.padding)
-                maps = weight @ columns  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, oh·ow·n)
-                maps += bias[outs]
-                y[images, outs] = maps.reshape(-1, *y_shape[1:], len(y[images])).transpose(
-                    3, 0, 1, 2
-                )
+            for images in self._blocks(x, part, y_shape):
+                columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
+                maps = xp.empty((self.out_channels, columns.shape[1]), x.dtype)
+                for ins, outs in self._groups():  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, oh·ow·n)
+                    xp.matmul(weight[outs], columns[ins], out=maps[outs])
+                maps += bias
+                y[images] = maps.reshape(*y_shape, -1).transpose(3, 0, 1, 2)
 
         for_each_part(some, x)
         if train:
@@ -87,21 +88,26 @@ class Conv2d(Layer):
     def backward(self, dy, need_dx=True):
         x, y_shape = self.take_cache()
         xp, weights, bias = array_module(x), self.params["weight"], self.params["bias"]
-        dx = xp.empty_like(x) if need_dx else None
+        weight = weights.data.reshape(self.out_channels, -1)
+        dx = xp.empty(x.shape, x.dtype) if need_dx else None
 
         def some(part):
-            dw = xp.zeros((weights.data[0].size, self.out_channels), x.dtype)  # transposed: faster
-            db = xp.zeros(self.out_channels, x.dtype)
-            for images, ins, outs, weight in self._blocks(x, part, y_shape):
-                maps = dy[images, outs].transpose(1, 2, 3, 0).reshape(len(weight), -1)
-                db[outs] += maps.sum(axis=1)
+            dw = xp.zeros(weight.shape[::-1], x.dtype)  # transposed, for a faster GEMM
+            db = xp.zeros(len(weight), x.dtype)
+            for images in self._blocks(x, part, y_shape):
+                maps = dy[images].transpose(1, 2, 3, 0).reshape(len(weight), -1)
+                db += maps.sum(axis=1)
                 if not weights.frozen:
-                    columns = im2col(x[images, ins], self.kernel_size, self.stride, self.padding)
-                    dw[:, outs] += columns @ maps.T  # (C/g·kh·kw, oh·ow·n) @ (oh·ow·n, O/g)
+                    columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
+                    for ins, outs in self._groups():
+                        # (C/g·kh·kw, oh·ow·n) @ (oh·ow·n, O/g)
+                        dw[:, outs] += columns[ins] @ maps[outs].T
                 if need_dx:
-                    columns = weight.T @ maps  # (C/g·kh·kw, O/g) @ (O/g, oh·ow·n)
-                    dx[images, ins] = col2im(
-                        columns, x[images, ins].shape, self.kernel_size, self.stride, self.padding
+                    columns = xp.empty((self.groups * weight.shape[1], maps.shape[1]), x.dtype)
+                    for ins, outs in self._groups():  # (C/g·kh·kw, O/g) @ (O/g, oh·ow·n)
+                        xp.matmul(weight[outs].T, maps[outs], out=columns[ins])
+                    dx[images] = col2im(
+                        columns, x[images].shape, self.kernel_size, self.stride, self.padding
                     )
             return dw, db
 
@@ -110,15 +116,16 @@ class Conv2d(Layer):
         bias.set_grad(sum(db for _, db in parts))
         return dx
 
+    def _groups(self):
+        """The rows of the columns, and the output channels, that belong together."""
+        rows, outs = self.params["weight"].data[0].size, self.out_channels // self.groups
+        for g in range(self.groups):
+            yield slice(g * rows, (g + 1) * rows), slice(g * outs, (g + 1) * outs)
+
     def _blocks(self, x, part, y_shape):
-        """The images and the group to work on at a time: (images, in channels, outs, weights)."""
-        weight = self.params["weight"].data.reshape(self.out_channels, -1)
-        n_in, n_out = self.in_channels // self.groups, self.out_channels // self.groups
-        column_bytes = weight.shape[1] * math.prod(y_shape[1:]) * x.itemsize
-        for images in blocks(part, column_bytes):
-            for g in range(self.groups):
-                ins, outs = slice(g * n_in, (g + 1) * n_in), slice(g * n_out, (g + 1) * n_out)
-                yield images, ins, outs, weight[outs]
+        """Images whose columns stay in cache."""
+        rows = self.groups * self.params["weight"].data[0].size
+        return blocks(part, rows * math.prod(y_shape[1:]) * x.itemsize)
 
     def __repr__(self):
         text = f"Conv2d({self.in_channels}, {self.out_channels}, {short(self.kernel_size)}"

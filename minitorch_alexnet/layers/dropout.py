@@ -22,7 +22,7 @@ class Dropout(Layer):
             raise UserError(f"Dropout: p must be in 0 ≤ p < 1, got {p}")
         if rescale not in ("test", "train"):
             raise UserError(f'Dropout: rescale must be "test" or "train", got {rescale!r}')
-        self.p, self.rescale = p, rescale
+        self.p, self.rescale = float(p), rescale
         self.rng = rng or np.random.default_rng(0)
 
     def forward(self, x, train=True):

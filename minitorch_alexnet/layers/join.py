@@ -44,6 +44,11 @@ class Concat(Layer):
 
     def forward(self, *xs, train=True):
         self.check(*xs)
+        if len({(len(x), x.dtype) for x in xs}) > 1:
+            raise ShapeError(
+                f"{self!r}: inputs must have one batch size and one dtype, got "
+                + ", ".join(f"{len(x)} of {x.dtype}" for x in xs)
+            )
         if train:
             self.cache = tuple(x.shape[1] for x in xs)
         return array_module(xs[0]).concatenate(xs, axis=1)

@@ -58,17 +58,17 @@ class Linear(Layer):
     def backward(self, dy, need_dx=True):
         (x,) = self.take_cache()
         xp, weight, bias = array_module(x), self.params["weight"], self.params["bias"]
+        dw, dx = xp.empty(weight.data.shape, x.dtype), xp.empty(x.shape, x.dtype)
+
+        def some_rows(rows):
+            xp.matmul(dy[:, rows].T, x, out=dw[rows])  # (rows, n) @ (n, in)
+
         if not weight.frozen:
-            weight.grad = xp.empty_like(weight.data)
-
-            def some_rows(rows):
-                xp.matmul(dy[:, rows].T, x, out=weight.grad[rows])  # (rows, n) @ (n, in)
-
             for_each_part(some_rows, weight.data)
+        weight.set_grad(dw)
         bias.set_grad(dy.sum(axis=0))
         if not need_dx:
             return None
-        dx = xp.empty_like(x)
 
         def some_columns(columns):
             dx[:, columns] = dy @ weight.data[:, columns]  # (n, out) @ (out, columns)

@@ -29,6 +29,10 @@ class SoftmaxCrossEntropy:
                 "SoftmaxCrossEntropy: expected logits (n, classes) and labels (n,),"
                 f" got {logits.shape} and {labels.shape}"
             )
+        if not np.issubdtype(logits.dtype, np.floating):
+            raise UserError(
+                f"SoftmaxCrossEntropy: logits must be floating point, got {logits.dtype}"
+            )
         n, classes = logits.shape
         if not np.issubdtype(labels.dtype, np.integer):
             raise UserError(f"SoftmaxCrossEntropy: labels must be integers, got {labels.dtype}")

@@ -43,7 +43,9 @@ class MaxPool2d(Layer):
     def _output_size(self, size, kernel, stride, pads):
         room = size + sum(pads) - kernel
         if room < 0:
-            raise ShapeError(f"{self!r}: kernel {kernel} is larger than the padded image's {size}")
+            raise ShapeError(
+                f"{self!r}: kernel {kernel} is larger than the padded image's {size + sum(pads)}"
+            )
         if not self.ceil_mode:
             return room // stride + 1
         out = -(-room // stride) + 1
