@@ -1,12 +1,13 @@
 """AlexNet (2012) from scratch in NumPy and CuPy: to read, to check, to run."""
 
+from .config import Config
 from .data.arrays import ArrayDataset
 from .evaluate import evaluate
 from .gradcheck import check_graph, check_layer
 from .graph import Graph
 from .models import build
 from .optim import SGD
-from .train import Config, Trainer, load_run
+from .train import Trainer, load_run
 
 __version__ = "0.1.0"
 __all__ = [

@@ -1,13 +1,14 @@
 """One .npz with everything a run needs to go on: arrays by name, and a JSON text beside them."""
 
+import contextlib
 import json
 import zipfile
-import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from .errors import CheckpointError
+from .errors import CheckpointError, UserError
 from .files import whole_file
 
 FORMAT = 1
@@ -18,7 +19,7 @@ def save(path: str | Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
 
     Raises UserError if it cannot be written; an older checkpoint at path then stays.
     """
-    text = json.dumps({"format": FORMAT, **meta})
+    text = json.dumps({"format": FORMAT, "arrays": sorted(arrays), **meta})
     with whole_file(path) as file:
         np.savez(file, meta=np.array(text), **arrays)
 
@@ -26,25 +27,32 @@ def save(path: str | Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
 def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     """(arrays, meta) as they were saved. Raises CheckpointError on anything else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with open(path, "rb") as file:
+            if damaged := zipfile.ZipFile(file).testzip():
+                raise CheckpointError(f"{damaged} in it is damaged")
+            file.seek(0)
+            archive = np.load(file, allow_pickle=False)
+            arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(str(arrays.pop("meta")))
-        version = meta["format"]
+        if (version := meta.pop("format")) != FORMAT:
+            raise CheckpointError(f"it has format {version}, this version reads {FORMAT}")
+        if meta.pop("arrays") != sorted(arrays):
+            raise CheckpointError("some of its arrays are missing")
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # damaged bytes make the readers raise all sorts of things
         raise CheckpointError(
             f"{path} is not a whole checkpoint of ours ({error}); use another one, or train anew"
         ) from error
-    if version != FORMAT:
-        raise CheckpointError(f"{path} has format {version}, this version reads {FORMAT}")
     return arrays, meta
+
+
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Whatever is missing or odd in a checkpoint's contents becomes a CheckpointError."""
+    try:
+        yield
+    except UserError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a run's: {type(error).__name__} {error}") from error

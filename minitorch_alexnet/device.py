@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 from .errors import UserError
 
 MAX_PARTS = 8  # enough for a free core to help out a slow one; more only cost hand-overs
-MIN_PART_BYTES = 16 * 1024  # less than this is done sooner than it is handed over
+MIN_PART_BYTES = 128 * 1024  # less than this is done sooner than it is handed over
 BLOCK_BYTES = 4 * 1024 * 1024  # what a core keeps in its own cache while it works
 
 
@@ -164,7 +164,7 @@ def for_each_part(work: Callable[[slice], object], x) -> list:
 
     work: called with a slice of rows, in any order and on any thread; not to deal out itself
     """
-    count = min(MAX_PARTS, len(x), 1 + x.nbytes // MIN_PART_BYTES)
+    count = min(MAX_PARTS, len(x), max(1, x.nbytes // MIN_PART_BYTES))
     ends = [len(x) * i // count for i in range(count + 1)] if count else [0]
     return get_workers().run(work, [slice(a, b) for a, b in pairwise(ends)])
 

@@ -30,7 +30,8 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
             f"cannot write {path}: {error.strerror or error}; what was there before is unchanged"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint
+from .config import SCHEDULES, Config, check_config
 from .data.arrays import ArrayDataset
 from .data.loader import Loader
 from .data.transforms import FlipAndShift, Normalize
@@ -20,7 +20,8 @@ from .files import write_json, write_text
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .models import build
-from .optim import SGD, OneCycle, PlateauDecay, Schedule, StepDecay
+from .optim import SGD
+from .streams import stream
 
 METRICS = (
     "epoch",
@@ -33,37 +34,6 @@ METRICS = (
 )
 PROGRESS = ["epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history"]
 SAVE_SECONDS = 300  # within an epoch; at its end a checkpoint is written in any case
-
-
-@dataclass(frozen=True)
-class Config:
-    """Everything that decides a run's numbers. The same config on the same data: the same bits."""
-
-    model: str = "fashion"
-    data: str = "arrays"  # what the images are, for the record
-    data_dir: str | None = None
-    recipe: str = "quick"
-    epochs: int = 6
-    batch_size: int = 128
-    lr: float = 0.05  # the highest rate of the schedule
-    schedule: str = "one-cycle"
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    dropout: float = 0.5
-    augment: bool = False  # flips and shifts
-    validation: float = 1 / 12  # the share of the training set that is held out
-    seed: int = 0
-
-
-RECIPES: dict[str, dict] = {
-    "quick": {},
-    "full": {"epochs": 20, "augment": True},
-}
-SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
-    "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
-    "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),
-    "plateau": lambda c: PlateauDecay(c.lr),
-}
 
 
 class Trainer:
@@ -79,26 +49,21 @@ class Trainer:
     def __init__(
         self,
         dataset: ArrayDataset,
-        config: Config = Config(),
+        config: Config | None = None,
         folder: str | Path | None = None,
         net: Graph | None = None,
     ):
-        _check(config)
+        config = config or Config()
+        check_config(config)
         self.config, self.folder = config, Path(folder) if folder else None
         self.class_names = dataset.class_names
-        order = np.random.default_rng([config.seed, 2]).permutation(len(dataset))
+        order = stream(config.seed, "validation").permutation(len(dataset))
         held_out = max(1, round(len(dataset) * config.validation))
         if held_out >= len(dataset):
             raise UserError(f"{len(dataset)} images are too few to hold {held_out} out")
         training = dataset.subset(order[held_out:])
         self.normalize = Normalize.of(training.images)
-        self.net = net or build(
-            config.model,
-            num_classes=dataset.num_classes,
-            channels=dataset.images.shape[1],
-            seed=config.seed,
-            dropout=config.dropout,
-        )
+        self.net = net or _build(config, dataset.num_classes, dataset.images.shape[1])
         if self.net.input_shape != dataset.images.shape[1:]:
             raise UserError(
                 f"the net takes images {self.net.input_shape}, the data set's are"
@@ -246,14 +211,16 @@ class Trainer:
         if not self.checkpoint_path.exists():
             return False
         arrays, meta = checkpoint.load(self.checkpoint_path)
-        if Config(**meta["config"]) != self.config:
-            raise CheckpointError(f"{self.checkpoint_path} belongs to a run of another config")
-        self.net.load_state_dict(_under("weights/", arrays))
-        self.sgd.velocity = self.net.split(_under("velocity/", arrays))
-        self.net.set_generator_states(meta["generators"])
-        self.schedule.load_state_dict(meta["schedule"])
-        for name in PROGRESS:
-            setattr(self, name, meta[name])
+        with checkpoint.reading(self.checkpoint_path):
+            if Config(**meta["config"]) != self.config:
+                raise CheckpointError("this is a run of another config")
+            self.net.load_state_dict(_under("weights/", arrays))
+            self.sgd.velocity = self.net.split(_under("velocity/", arrays))
+            self.net.set_generator_states(meta["generators"])
+            self.schedule.load_state_dict(meta["schedule"])
+            for name in PROGRESS:
+                setattr(self, name, meta[name])
+        self._saved_at = self.seconds
         self._write_records()
         return True
 
@@ -280,45 +247,26 @@ def load_run(folder: str | Path) -> Run:
     """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged."""
     path = Path(folder) / "checkpoint.npz"
     arrays, meta = checkpoint.load(path)
-    try:
+    with checkpoint.reading(path):
         config, mean = Config(**meta["config"]), arrays["normalize/mean"]
         names = tuple(meta["class_names"])
-        net = build(
-            config.model,
-            num_classes=len(names),
-            channels=len(mean),
-            seed=config.seed,
-            dropout=config.dropout,
-        )
+        net = _build(config, len(names), len(mean))
+        if mean.shape != net.input_shape:
+            raise CheckpointError(f"its mean image is {mean.shape}, not {net.input_shape}")
         net.load_state_dict(_under("weights/", arrays))
         return Run(config, net, Normalize(mean, meta["scale"]), names)
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks something a run has: {error}") from error
 
 
-def read_config(folder: str | Path) -> Config:
-    """The Config of a run folder. Raises CheckpointError if it is not one."""
-    path = Path(folder) / "config.json"
-    try:
-        return Config(**json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is not a run folder: there is no config.json") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a run's config: {error}") from error
+def _build(config: Config, num_classes: int, channels: int) -> Graph:
+    return build(
+        config.model,
+        num_classes=num_classes,
+        channels=channels,
+        seed=config.seed,
+        dropout=config.dropout,
+    )
 
 
 def _under(prefix: str, arrays: dict) -> dict:
     """The arrays whose name starts with prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
-
-def _check(config: Config) -> None:
-    for name, low in (("epochs", 1), ("batch_size", 1), ("lr", 0), ("seed", 0)):
-        if not getattr(config, name) >= low:
-            raise UserError(f"{name} must be at least {low}, got {getattr(config, name)}")
-    if not 0 < config.validation < 1:
-        raise UserError(f"validation must be a share between 0 and 1, got {config.validation}")
-    if config.schedule not in SCHEDULES:
-        raise UserError(
-            f"unknown schedule {config.schedule!r}: expected one of {', '.join(SCHEDULES)}"
-        )

@@ -36,7 +36,7 @@ def curves(history: list[dict]) -> Figure:
     for part, color, style in ("train", TRAIN, "--"), ("validation", VALIDATION, "-"):
         loss.plot(epochs, column[f"{part}_loss"], style, color=color, label=part, **look)
         accuracy.plot(epochs, 100 * column[f"{part}_accuracy"], style, color=color, **look)
-    rate.plot(epochs, rates, color="0.3", drawstyle="steps-pre", **look)  # held in its epoch
+    rate.plot(epochs, rates, color="0.3", **look)  # at each epoch's end
 
     loss.set(ylabel="loss (nats)", ylim=(0, None))
     loss.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)

@@ -8,6 +8,7 @@ import pytest
 
 import minitorch_alexnet.train as train_module
 from minitorch_alexnet import device
+from minitorch_alexnet.config import Config, read_config
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
@@ -16,7 +17,7 @@ from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Dropout, Flatten, Linear, ReLU
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
-from minitorch_alexnet.train import Config, Trainer, load_run, read_config
+from minitorch_alexnet.train import Trainer, load_run
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
 

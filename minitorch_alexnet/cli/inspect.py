@@ -64,6 +64,8 @@ CASES = (
 
 
 def run_gradcheck(arguments) -> int:
+    if arguments.seed < 0:
+        raise UserError(f"--seed must be at least 0, got {arguments.seed}")
     names = {type(layer).__name__ for layer, _ in CASES}
     asked = {name.lower() for name in arguments.layers}
     if unknown := asked - {name.lower() for name in names}:

@@ -5,6 +5,7 @@ import platform
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import __version__, data, viz
+from ..config import RECIPES, SCHEDULES, Config, read_config
 from ..device import get_workers
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate
 from ..files import whole_file, write_json
 from ..models import MODELS
-from ..train import RECIPES, SCHEDULES, Config, Trainer, read_config
+from ..train import Trainer
 
 
 def add_commands(add_command) -> None:
@@ -35,10 +37,19 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "--recipe", default=d.recipe, choices=RECIPES, help="what the options below start from"
     )
-    command.add_argument("--epochs", type=int, metavar="N", help="passes over the training set")
-    command.add_argument("--batch-size", type=int, metavar="N", help="images a step")
-    command.add_argument("--lr", type=float, metavar="RATE", help="the highest learning rate")
-    command.add_argument("--schedule", choices=SCHEDULES, help="how the rate changes")
+    for name, kind, text in (
+        ("epochs", int, "passes over the training set"),
+        ("batch_size", int, "images a step"),
+        ("lr", float, "the highest learning rate"),
+        ("schedule", str, "how the rate changes: " + ", ".join(SCHEDULES)),
+    ):
+        recipes = {r: RECIPES[r].get(name, getattr(d, name)) for r in RECIPES}
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=kind,
+            metavar=kind.__name__.upper(),
+            help=f"{text} (default: {', '.join(f'{r} {value}' for r, value in recipes.items())})",
+        )
     command.add_argument("--seed", type=int, default=d.seed, help="decides every random choice")
     command.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/<date>)")
     command.add_argument(
@@ -56,18 +67,19 @@ def run(arguments) -> int:
         if (folder / "config.json").exists():
             raise UserError(f"{folder} holds a run already: --resume {folder}, or another --out")
         loaded = data.load(arguments.data, arguments.data_dir)
-        config = _config(arguments, loaded.name)
-    if loaded.note:
-        print(f"Note: {loaded.note}\n")
+        config = _config(arguments, loaded)
+    if config.note:
+        print(f"Note: {config.note}\n")
     trainer = Trainer(loaded.train, config, folder)
-    if arguments.resume and trainer.resume():
+    if arguments.resume and trainer.resume() and not trainer.finished:
         print(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
     print(
         f"Training {config.model} on {loaded.name}: {len(trainer.train_loader.dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
         f" {get_workers().threads} threads. Run folder: {folder}"
     )
-    with _bar(trainer) as bar, _ctrl_c(trainer):
+    with _bar(trainer) as bar, _ctrl_c(trainer), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
         trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
     if not trainer.finished:
         print(
@@ -90,11 +102,12 @@ def run(arguments) -> int:
     return 0
 
 
-def _config(arguments, data_name: str) -> Config:
+def _config(arguments, loaded: data.Data) -> Config:
     """The recipe, changed by what the command line says."""
     config = Config(
         model=arguments.model,
-        data=data_name,
+        data=loaded.name,
+        note=loaded.note,
         data_dir=arguments.data_dir,
         recipe=arguments.recipe,
         seed=arguments.seed,
@@ -125,6 +138,7 @@ class _Bar(tqdm):
             f" accuracy {row['validation_accuracy']:.2%}; {row['seconds']:.0f} s",
             file=sys.stdout,
         )
+        sys.stdout.flush()  # for whoever reads along in a file
 
 
 def _bar(trainer: Trainer) -> _Bar:
@@ -165,7 +179,7 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
         trainer.folder / "result.json",
         {
             "dataset": loaded.name,
-            "note": loaded.note,
+            "note": trainer.config.note,
             "model": trainer.config.model,
             "recipe": trainer.config.recipe,
             "test_accuracy": test.accuracy,

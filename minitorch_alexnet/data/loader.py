@@ -8,6 +8,7 @@ import numpy as np
 
 from ..device import Device
 from ..errors import UserError
+from ..streams import stream
 from .arrays import ArrayDataset
 from .transforms import Normalize
 
@@ -49,7 +50,7 @@ class Loader:
         """The batches of an epoch, from batch `start` on."""
         order = np.arange(len(self.dataset))
         if self.seed is not None:
-            order = np.random.default_rng([self.seed, epoch, 0]).permutation(len(order))
+            order = stream(self.seed, "shuffle", epoch).permutation(len(order))
         waiting: deque = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as background:
             for i in range(start, len(self)):

@@ -7,6 +7,8 @@ what the uninterrupted one would have seen, however far a loader reads ahead.
 
 import numpy as np
 
+from ..streams import stream
+
 
 class Normalize:
     """uint8 (n, C, H, W) on any device -> (x - mean) / scale, float32.
@@ -44,9 +46,9 @@ class FlipAndShift:
 
     def __call__(self, images: np.ndarray, epoch: int, index: np.ndarray, total: int):
         """A new array like images (n, C, H, W), which are those at `index` of `total` images."""
-        rng = np.random.default_rng([self.seed, epoch, 1])
-        flips = rng.integers(0, 2, total, dtype=np.int8)[index]
-        tops, lefts = rng.integers(0, 2 * self.reach + 1, (2, total), dtype=np.int8)[:, index]
+        rng = stream(self.seed, "augment", epoch)
+        flips = rng.integers(0, 2, total)[index]
+        tops, lefts = rng.integers(0, 2 * self.reach + 1, (2, total))[:, index]
         n, c, h, w = images.shape
         r = self.reach
         padded = np.zeros((n, c, h + 2 * r, w + 2 * r), images.dtype)

@@ -8,8 +8,8 @@ from minitorch_alexnet.layers import SoftmaxCrossEntropy
 from minitorch_alexnet.models import MODELS, build
 
 PARAMETERS = {
-    "conv1": 24 * 1 * 25 + 24,
-    "conv2": 64 * 12 * 25 + 64,  # two groups: 12 of the 24 maps each
+    "conv1": 16 * 1 * 25 + 16,
+    "conv2": 64 * 8 * 25 + 64,  # two groups: 8 of the 16 maps each
     "conv3": 96 * 64 * 9 + 96,  # reads all 64
     "conv4": 96 * 48 * 9 + 96,
     "conv5": 64 * 48 * 9 + 64,
@@ -18,8 +18,8 @@ PARAMETERS = {
     "fc8": 10 * 256 + 10,
 }
 SHAPES = {
-    "conv1": (24, 24, 24),
-    "pool1": (24, 12, 12),
+    "conv1": (16, 24, 24),
+    "pool1": (16, 12, 12),
     "conv2": (64, 12, 12),
     "pool2": (64, 6, 6),
     "conv3": (96, 6, 6),

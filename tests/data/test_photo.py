@@ -1,0 +1,303 @@
+"""Any image file becomes a picture like Fashion-MNIST's, or DataError says why not."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.data.photo import as_garment, read_photo
+from minitorch_alexnet.errors import DataError
+
+ORIENTATION = 0x0112
+
+
+def picture(border=0, inside=200, size=(28, 28)):
+    """An L of one tone on another, greyscale."""
+    width, height = size
+    pixels = np.full((height, width), border, np.uint8)
+    pixels[height // 7 : -height // 7, width // 7 : width // 3] = inside
+    pixels[-height // 3 : -height // 7, width // 7 : -width // 4] = inside
+    return pixels
+
+
+def garment(photo, tmp_path, suffix="png", **options):
+    """What becomes of a photo that is kept in a file."""
+    path = tmp_path / f"photo.{suffix}"
+    photo.save(path, **options)
+    return as_garment(read_photo(path))
+
+
+# ---- what a picture becomes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "gif", "tif"])
+def test_a_picture_in_fashion_mnists_form_comes_back_unchanged(tmp_path, suffix):
+    for image in silhouettes.load("test", count=20).images:
+        result = garment(Image.fromarray(image[0]), tmp_path, suffix)
+        np.testing.assert_array_equal(result, image)
+        assert (result.shape, result.dtype) == ((1, 28, 28), np.uint8)
+
+
+def opaque(pixels, mode):
+    return Image.fromarray(pixels).convert(mode)
+
+
+KINDS = {
+    "greyscale": lambda p: Image.fromarray(p),
+    "RGB": lambda p: opaque(p, "RGB"),
+    "palette": lambda p: opaque(p, "P"),
+    "opaque RGBA": lambda p: opaque(p, "RGBA"),
+    "opaque LA": lambda p: opaque(p, "LA"),
+    "16 bits": lambda p: Image.fromarray(p.astype(np.uint16) * 257),
+    "32 bits": lambda p: Image.fromarray(p.astype(np.int32) * 257),
+}
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_kinds_that_hold_grey_exactly(tmp_path, make):
+    pixels = picture(30, 200)
+    np.testing.assert_array_equal(garment(make(pixels), tmp_path, "tif")[0], pixels)
+    if make is not KINDS["32 bits"]:
+        np.testing.assert_array_equal(garment(make(pixels), tmp_path, "png")[0], pixels)
+
+
+def test_one_bit(tmp_path):
+    pixels = picture(0, 255)
+    np.testing.assert_array_equal(garment(Image.fromarray(pixels > 0), tmp_path)[0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "error"), [("CMYK", "tif", 2), ("CMYK", "jpg", 40), ("L", "jpg", 40)]
+)
+def test_kinds_that_hold_grey_roughly(tmp_path, mode, suffix, error):
+    pixels = picture(30, 200)
+    result = garment(opaque(pixels, mode), tmp_path, suffix)[0]
+    np.testing.assert_allclose(result.astype(int), pixels, atol=error)
+
+
+def test_colours_become_grey(tmp_path):
+    colours = np.zeros((28, 28, 3), np.uint8)
+    colours[8:20, 8:20] = (200, 100, 50)
+    result = garment(Image.fromarray(colours), tmp_path)[0]
+    assert result[10, 10] == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50, abs=1)
+
+
+def transparent(mode):
+    """A dark garment on nothing, the nothing painted black as many programs leave it."""
+    alpha = picture(0, 255)
+    if mode == "P":
+        photo = Image.fromarray((alpha > 0).astype(np.uint8)).convert("P")
+        photo.putpalette([0, 0, 0, 40, 40, 40])
+        return photo, {"transparency": 0}
+    bands = [picture(0, 40)] * (len(mode) - 1) + [alpha]
+    return Image.merge(mode, [Image.fromarray(band) for band in bands]), {}
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_is_background(tmp_path, mode):
+    photo, options = transparent(mode)
+    np.testing.assert_array_equal(garment(photo, tmp_path, **options)[0], picture(0, 255 - 40))
+
+
+@pytest.mark.parametrize(
+    ("border", "inside", "inverted"),
+    [
+        (255, 40, True),
+        (200, 50, True),
+        (128, 0, True),
+        (127, 255, False),
+        (0, 200, False),
+        (100, 20, False),
+    ],
+)
+def test_a_bright_border_means_inverted(border, inside, inverted):
+    pixels = picture(border, inside)
+    expected = 255 - pixels if inverted else pixels
+    np.testing.assert_array_equal(as_garment(Image.fromarray(pixels))[0], expected)
+
+
+def test_the_borders_median_decides_not_its_mean_or_the_inside():
+    pixels = np.full((28, 28), 250, np.uint8)
+    pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1] = 0, 0, 0, 0
+    np.testing.assert_array_equal(as_garment(Image.fromarray(pixels))[0], pixels)
+    pixels[:, -1] = pixels[0] = 0
+    pixels[20:, -1] = 255  # a bright corner on a dark border
+    np.testing.assert_array_equal(as_garment(Image.fromarray(pixels))[0], pixels)
+
+
+@pytest.mark.parametrize(
+    ("size", "rows", "columns"),
+    [
+        ((56, 28), slice(7, 21), slice(0, 28)),
+        ((28, 56), slice(0, 28), slice(7, 21)),
+        ((280, 80), slice(10, 18), slice(0, 28)),
+        ((14, 7), slice(7, 21), slice(0, 28)),
+        ((3, 3), slice(0, 28), slice(0, 28)),
+    ],
+    ids=str,
+)
+def test_keeps_proportions_and_is_centred_on_black(size, rows, columns):
+    expected = np.zeros((28, 28), np.uint8)
+    expected[rows, columns] = 100
+    np.testing.assert_array_equal(as_garment(Image.new("L", size, 100))[0], expected)
+
+
+@pytest.mark.parametrize("size", [14, 32])
+def test_other_sizes(size):
+    assert as_garment(Image.fromarray(picture()), size).shape == (1, size, size)
+    result = as_garment(Image.fromarray(picture(0, 200, (4 * size, 4 * size))), size)[0]
+    expected = picture(0, 200, (4 * size, 4 * size)).reshape(size, 4, size, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(result, expected, atol=40)  # Lanczos overshoots at edges
+
+
+@pytest.mark.parametrize(("tone", "result"), [(0, 0), (90, 90), (200, 55), (255, 0)])
+def test_one_pixel(tmp_path, tone, result):
+    photo = garment(Image.new("L", (1, 1), tone), tmp_path)
+    np.testing.assert_array_equal(photo, np.full((1, 28, 28), result))
+
+
+@pytest.mark.parametrize("size", [(2000, 3), (3, 2000), (100, 2)])
+def test_a_sliver_stays_in_sight(tmp_path, size):
+    result = garment(Image.new("L", size, 100), tmp_path)[0]
+    if size[1] > size[0]:
+        result = result.T
+    assert result.shape == (28, 28)
+    assert result[13:15].max() == 100  # a row in the middle, not none
+    assert result[:13].max() == result[15:].max() == 0
+
+
+def test_larger_numbers_than_16_bits_are_white_not_dark():
+    pixels = np.zeros((28, 28), np.int32)
+    pixels[8:20, 8:20] = 100_000
+    assert as_garment(Image.fromarray(pixels))[0, 14, 14] == 255
+
+
+# ---- upright ---------------------------------------------------------------------------------
+
+TURNS = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_exif_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    pixels = picture(0, 200, (28, 14))
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    upright = np.asarray(read_photo(tmp_path / "photo.png"))
+    np.testing.assert_array_equal(upright, TURNS[orientation](pixels))
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "count"),
+    [(0x010E, 5, 1), (0x010E, 11, 1), (0x011A, 1, 1), (0x011A, 2, 1), (0x0100, 1, 1)],
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_exif_with_a_tag_of_the_wrong_type(tmp_path, suffix, tag, kind, count):
+    """Such a photo is upright too, or refused."""
+    entries = [(ORIENTATION, 3, 1, 6), (tag, kind, count, 0)]
+    tiff = b"II*\0\x08\0\0\0" + struct.pack("<H", 2)
+    tiff += b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries)) + bytes(4)
+    path = tmp_path / f"photo.{suffix}"
+    Image.new("L", (20, 10)).save(path, exif=b"Exif\0\0" + tiff)
+    try:
+        assert read_photo(path).size == (10, 20)
+    except DataError as error:
+        assert f"cannot read {path} as an image" in str(error)  # noqa: PT017 (either will do)
+
+
+# ---- refused ---------------------------------------------------------------------------------
+
+
+def refusal(path):
+    with pytest.raises(DataError) as error:
+        read_photo(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "tif", "webp", "bmp"])
+def test_a_truncated_file(tmp_path, suffix):
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3), np.uint8)
+    Image.fromarray(noise).save(buffer, {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix))
+    path = tmp_path / f"photo.{suffix}"
+    path.write_bytes(buffer.getvalue()[: len(buffer.getvalue()) // 2])
+    assert "cannot read" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a picture\n", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"]
+)
+def test_a_file_that_is_no_image(tmp_path, content):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(content)
+    assert "cannot read" in refusal(path)
+
+
+def test_missing_and_folder(tmp_path):
+    assert refusal(tmp_path / "photo.jpg") == f"there is no image {tmp_path / 'photo.jpg'}"
+    assert "cannot read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("side", "message"),
+    [
+        ((30_000, 30_000), "photo.png has more than 100,000,000 pixels; make it smaller"),
+        ((11_000, 10_000), "photo.png has more than 100,000,000 pixels; make it smaller"),
+        ((1_000_000, 101), "photo.png has more than 100,000,000 pixels; make it smaller"),
+    ],
+    ids=str,
+)
+def test_a_huge_image_is_refused_before_it_takes_memory(tmp_path, monkeypatch, side, message):
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", *side, 1, 0, 0, 0, 0)  # 1 bit a pixel
+    rows = zlib.compress(bytes((side[0] // 8 + 1) * 100))
+    path = tmp_path / "photo.png"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+    assert path.stat().st_size < 50_000
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
+    assert message in refusal(path)
+
+
+def test_random_damage_is_refused_or_read(tmp_path):
+    """Nothing but DataError, on damage anywhere in files of several kinds."""
+    rng, wrong = np.random.default_rng(0), []
+    photo = Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8))
+    for kind in ("PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"):
+        buffer = io.BytesIO()
+        photo.save(buffer, kind)
+        good = np.frombuffer(buffer.getvalue(), np.uint8)
+        for i in range(60):
+            content = good.copy()
+            where = rng.integers(0, len(good) if i % 2 else 100, 3)
+            content[where] = rng.integers(0, 256, 3)
+            path = tmp_path / f"{kind}{i}"
+            path.write_bytes(content.tobytes())
+            try:
+                assert as_garment(read_photo(path)).shape == (1, 28, 28)
+            except DataError as error:
+                if str(path) not in str(error) or "\n" in str(error):
+                    wrong.append((path.name, str(error)))
+            except Exception as error:
+                wrong.append((path.name, repr(error)))
+    assert wrong == []

@@ -1,0 +1,160 @@
+"""A file is whole or what it was, and nothing else is left lying about."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minitorch_alexnet import checkpoint
+from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.files import whole_file, write_json, write_text
+
+
+def put(path, content=b"new"):
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file with something in it."""
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    return path
+
+
+def assert_unchanged(old):
+    assert old.read_text() == "old"
+    assert os.listdir(old.parent) == [old.name]
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_writes_a_file_and_its_folders(tmp_path, as_text):
+    path = tmp_path / "a" / "b" / "file"
+    put(str(path) if as_text else path, b"\0\xff")
+    assert path.read_bytes() == b"\0\xff"
+    assert os.listdir(path.parent) == ["file"]
+
+
+def test_replaces_a_file_only_when_done(old):
+    with whole_file(old) as file:
+        file.write(b"new")
+        file.flush()
+        assert old.read_text() == "old"
+    assert old.read_text() == "new"
+    assert os.listdir(old.parent) == [old.name]
+
+
+def test_is_on_the_disk_before_it_takes_its_name(old, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("fsync") or fsync(file))
+    monkeypatch.setattr(os, "replace", lambda a, b: done.append("replace") or replace(a, b))
+    put(old)
+    assert done == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, UserError])
+def test_an_exception_inside_leaves_the_old_file(old, kind):
+    def write():
+        with whole_file(old) as file:
+            file.write(b"half")
+            raise kind("planted")
+
+    with pytest.raises(kind, match="planted"):
+        write()
+    assert_unchanged(old)
+
+
+@pytest.mark.parametrize("below", ["x", "folder/x"], ids=["parent", "grandparent"])
+def test_a_file_in_the_place_of_the_folder(old, below):
+    with pytest.raises(UserError) as error:
+        put(old / below)
+    assert str(error.value).startswith(f"cannot write {old / below}: ")
+    assert ".part" not in str(error.value)
+    assert_unchanged(old)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path):
+    (tmp_path / "x" / "y").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot write .*x: .*directory"):
+        put(tmp_path / "x")
+    assert os.listdir(tmp_path) == ["x"]
+
+
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_a_disk_that_fills_up_at_the_end(old, monkeypatch, function):
+    def fail(*arguments):
+        raise FULL
+
+    monkeypatch.setattr(os, function, fail)
+    with pytest.raises(UserError) as error:
+        put(old)
+    assert str(error.value) == (
+        f"cannot write {old}: {os.strerror(errno.ENOSPC)}; what was there before is unchanged"
+    )
+    assert_unchanged(old)
+
+
+def test_a_folder_that_cannot_be_made(old, monkeypatch):
+    def fail(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(UserError, match=r"cannot write .*Permission denied"):
+        put(old)
+    assert_unchanged(old)
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size):
+    """The system itself refuses to write on from there, as it does on a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: put(path, b"x" * 100_000),
+        lambda path: checkpoint.save(path, {"a": np.zeros(100_000)}, {"epoch": 1}),
+        lambda path: write_json(path, ["x"] * 20_000),
+    ],
+    ids=["bytes", "checkpoint", "json"],
+)
+def test_a_disk_that_fills_up_midway(old, write):
+    with no_file_larger_than(20_000), pytest.raises(UserError) as error:
+        write(old)
+    assert str(error.value) == (
+        f"cannot write {old}: {os.strerror(errno.EFBIG)}; what was there before is unchanged"
+    )
+    assert_unchanged(old)
+
+
+def test_text_is_utf_8_as_it_is(tmp_path):
+    write_text(tmp_path / "x", "été\n×")
+    assert (tmp_path / "x").read_bytes() == "été\n×".encode()
+
+
+def test_json_is_readable_and_ends_its_line(tmp_path):
+    value = {"name": "été", "list": [1, 2.5, None, True]}
+    write_json(tmp_path / "x", value)
+    text = (tmp_path / "x").read_text(encoding="utf-8")
+    assert json.loads(text) == value
+    assert text.startswith('{\n  "name": "été"')
+    assert text.endswith("}\n")
