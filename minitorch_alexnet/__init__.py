@@ -1,8 +1,7 @@
-"""AlexNet (2012) from scratch in NumPy and CuPy: to read, to check, to run."""
+"""AlexNet (2012) from scratch in NumPy: to read, to check, to run."""
 
 from .config import Config
 from .data.arrays import ArrayDataset
-from .evaluate import evaluate
 from .gradcheck import check_graph, check_layer
 from .graph import Graph
 from .models import build
@@ -19,6 +18,5 @@ __all__ = [
     "build",
     "check_graph",
     "check_layer",
-    "evaluate",
     "load_run",
 ]

@@ -40,6 +40,8 @@ def load(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
             raise CheckpointError("some of its arrays are missing")
     except FileNotFoundError:
         raise CheckpointError(f"there is no checkpoint {path}") from None
+    except PermissionError:
+        raise CheckpointError(f"{path} may not be read: see to its permissions") from None
     except Exception as error:  # damaged bytes make the readers raise all sorts of things
         raise CheckpointError(
             f"{path} is not a whole checkpoint of ours ({error}); use another one, or train anew"

@@ -32,12 +32,12 @@ class Config:
 
 RECIPES: dict[str, dict] = {
     "quick": {},
-    "full": {"epochs": 20, "augment": True, "dropout": 0.5},
+    "full": {"epochs": 20, "augment": True, "dropout": 0.2},
 }
 SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
     "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
     "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),
-    "plateau": lambda c: PlateauDecay(c.lr),
+    "plateau": lambda c: PlateauDecay(c.lr, patience=max(1, c.epochs // 8)),
 }
 
 

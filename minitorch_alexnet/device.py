@@ -11,8 +11,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import cycle, islice, pairwise
+from concurrent.futures import ThreadPoolExecutor, wait
+from itertools import pairwise
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -79,60 +79,89 @@ def usable_cores() -> list[int]:
 
 
 @contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Hold the calling thread to one core meanwhile, where the system lets it."""
-    if not hasattr(os, "sched_setaffinity"):
+def on_core(core: int | None) -> Iterator[None]:
+    """Hold the calling thread to one core meanwhile, where the system lets it (Linux)."""
+    if core is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
     try:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, before)
+
+
+_dealing = threading.Lock()  # BLAS's thread count is the whole process's
+_here = threading.local()  # .working: this thread is at a part
 
 
 class Workers:
     """One thread a core. While they work, each has BLAS to itself on one thread.
 
     Left to themselves some schedulers keep two busy threads on one core and leave another idle,
-    so each is told its core for as long as it works, where the system lets it (Linux).
+    so where every core has its worker, each is held to its own for as long as it works.
     """
 
     def __init__(self, threads: int):
         self.threads = threads
+        self._cores = usable_cores()
         self._pool = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="worker")
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._lock = threading.Lock()  # BLAS's thread count is the whole process's
 
     def run(self, work: Callable, parts: list) -> list:
         """[work(part) for part in parts]; a free worker takes the next part."""
-        if not parts:
-            return []
+        if getattr(_here, "working", False):  # a layer within a layer's part
+            return [work(part) for part in parts]
         results = [None] * len(parts)
         waiting = deque(enumerate(parts))
 
-        def worker(core: int) -> None:
-            with on_core(core):
-                while waiting:
-                    try:
-                        i, part = waiting.popleft()
-                    except IndexError:  # another worker was quicker
-                        return
-                    results[i] = work(part)
+        def worker(core: int | None) -> None:
+            with on_core(core), self._blas.limit(limits=1):  # MKL counts by thread
+                _here.working = True
+                try:
+                    while (job := _take(waiting)) is not None:
+                        i, part = job
+                        results[i] = work(part)
+                finally:
+                    _here.working = False
 
-        cores = list(islice(cycle(usable_cores()), min(self.threads, len(parts))))
-        with self._lock, self._blas.limit(limits=1):
+        count = min(self.threads, len(parts))
+        cores = self._cores if count == len(self._cores) else [None] * count
+        with _dealing, self._blas.limit(limits=1):
             helpers = [self._pool.submit(worker, core) for core in cores[1:]]
             try:
-                worker(cores[0])
+                for core in cores[:1]:
+                    worker(core)
             finally:
-                for helper in helpers:
-                    helper.result()
+                waiting.clear()  # after an error nobody starts another part
+                wait(helpers)
+            for helper in helpers:
+                helper.result()
         return results
 
 
+def _take(waiting: deque):
+    """The next of what is waiting, or None: another worker may have been quicker."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
+
+
 _workers: Workers | None = None
+
+
+def _forget_workers() -> None:
+    """A forked process has none of its parent's threads."""
+    global _workers, _dealing
+    _workers, _dealing = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
 
 
 def set_threads(threads: int) -> None:
@@ -162,7 +191,7 @@ def blas_can_be_limited() -> bool:
 def for_each_part(work: Callable[[slice], object], x) -> list:
     """Deal the rows of x (its first axis) to the workers; return what `work` said of each part.
 
-    work: called with a slice of rows, in any order and on any thread; not to deal out itself
+    work: called with a slice of rows, in any order and on any thread
     """
     count = min(MAX_PARTS, len(x), max(1, x.nbytes // MIN_PART_BYTES))
     ends = [len(x) * i // count for i in range(count + 1)] if count else [0]

@@ -1,5 +1,6 @@
 """A net as a list of named nodes: forward walks the list, backward walks it reversed."""
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +60,14 @@ class Graph:
             raise UserError(f"{full}: there is a node of that name already")
         if not full.isascii() or not full.isidentifier():
             raise UserError(f"{full}: a node's name is made of ASCII letters, digits and _")
+        if any(layer is node.layer for node in self.nodes.values()):
+            raise UserError(f"{full}: this layer is in the net already; make a new one")
         if source is None:
             source = next(reversed(self.nodes), IMAGE)
         sources = (source,) if isinstance(source, str) else tuple(source)
         for s in sources:
             if s != IMAGE and s not in self.nodes:
-                raise UserError(f"{full}: there is no node {s} to read; nodes: {[*self.nodes]}")
+                raise UserError(f"{full}: there is no node {s} to read; nodes: {_list(self.nodes)}")
         device = self._device_of(sources[0])
         for s in sources:
             if self._device_of(s) != device:
@@ -88,9 +91,14 @@ class Graph:
     def _shape_of(self, name):
         return self.input_shape if name == IMAGE else self.nodes[name].shape
 
+    @contextlib.contextmanager
     def _naming(self, name, sources, shapes):
-        """A ShapeError gets the name of its node and what the node reads."""
-        return _Naming(f"{name}: ", f"; input shape {_list(shapes)} from {_list(sources)}")
+        """A layer's error gets the name of its node and what the node reads."""
+        try:
+            yield
+        except UserError as error:
+            text = f"{name}: {error}; input shape {_list(shapes)} from {_list(sources)}"
+            raise type(error)(text) from None
 
     # ---- forward and backward ----------------------------------------------------------------
 
@@ -105,6 +113,8 @@ class Graph:
                 f"the net takes images (n, {', '.join(map(str, self.input_shape))}),"
                 f" got {images.shape}"
             )
+        if unknown := set(keep) - self.nodes.keys():
+            raise UserError(f"keep: there is no node {min(unknown)}; nodes: {_list(self.nodes)}")
         if len(images) == 0:
             raise ShapeError("the net needs at least one image, got an empty batch")
         last_reader = {s: node.name for node in self.nodes.values() for s in node.sources}
@@ -140,6 +150,10 @@ class Graph:
             if not need_dx:
                 continue
             for s, dx in zip(node.sources, dxs if len(node.sources) > 1 else (dxs,), strict=True):
+                if dx.shape != (expected := (len(dy), *self._shape_of(s))):
+                    raise ShapeError(
+                        f"{node.name}: its backward gave {dx.shape} for {s}, expected {expected}"
+                    )
                 gradients[s] = gradients[s] + dx if s in gradients else dx
 
     def _learning_nodes(self) -> set[str]:
@@ -153,6 +167,8 @@ class Graph:
 
     def predict(self, images, batch_size: int = 128) -> np.ndarray:
         """The output for any number of images (n, C, H, W), as in testing; on the host."""
+        if len(images) == 0:
+            raise ShapeError("predict needs at least one image, got none")
         starts = range(0, len(images), batch_size)
         outputs = [self.forward(images[i : i + batch_size], train=False) for i in starts]
         return np.concatenate([Device("cpu").array(y) for y in outputs])
@@ -269,20 +285,6 @@ class Graph:
             ).rstrip()
             for row in rows
         )
-
-
-class _Naming:
-    """Context that says, in a ShapeError, which node it befell."""
-
-    def __init__(self, before, after):
-        self.before, self.after = before, after
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, traceback):
-        if kind is ShapeError:
-            raise ShapeError(f"{self.before}{error}{self.after}") from None
 
 
 def _list(items):

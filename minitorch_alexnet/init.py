@@ -1,4 +1,7 @@
-"""How weights start: each function here makes one `(rng, shape, dtype) -> array`.
+"""How weights start.
+
+An initialiser is a function (rng, shape, dtype) -> array: `he`, `glorot`, or what `gaussian(std)`
+and `constant(value)` return.
 
 A weight's first axis is its outputs; the product of the others is its fan-in.
 """

@@ -41,7 +41,10 @@ class SGD:
             if parameter.frozen:
                 continue
             if parameter.grad is None:
-                raise RuntimeError(f"SGD: {name} has no gradient; call backward before step")
+                raise RuntimeError(
+                    f"SGD: {name} has no gradient: call backward before step, and see that its"
+                    " layer leads to the output"
+                )
             self._update(parameter, self.velocity[name])
 
     def _update(self, parameter: Parameter, velocity) -> None:

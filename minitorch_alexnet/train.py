@@ -41,6 +41,7 @@ class Trainer:
 
     folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None
     net: the net to train; default: config.model, built for the data set
+    Raises UserError if config, net and data set do not fit together.
 
     epoch, batch: how many whole epochs, and batches of the next one, are done
     history: a row an epoch: its number, losses, accuracies (0 … 1), rate and seconds
@@ -99,6 +100,11 @@ class Trainer:
         """Train to the end, or to stop(). Raises UserError when the loss is no longer finite."""
         self.stopping = False
         if self.folder:
+            if not self.epoch and not self.batch and self.checkpoint_path.exists():
+                raise UserError(
+                    f"{self.folder} holds a run already: call resume() first, or take another"
+                    " folder"
+                )
             self._write_records()  # a run can be resumed from here on
         clock = time.perf_counter()
         while not self.finished:
@@ -136,6 +142,8 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         validation = self.validate()
+        if not np.isfinite(validation.loss):
+            raise UserError(self._what_diverged(next(iter(self.validation_loader))[0]))
         self.history.append(
             {
                 "epoch": self.epoch + 1,
@@ -191,9 +199,15 @@ class Trainer:
         arrays = {f"weights/{name}": value for name, value in self.net.state_dict().items()}
         velocity = self.net.join(self.sgd.velocity)
         arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise UserError(
+                "the weights are not finite; the checkpoint before stays. Train anew with a lower"
+                f" --lr (it was {self.sgd.lr:g})"
+            )
         arrays |= {"normalize/mean": self.normalize.mean}
         meta = {
             "config": asdict(self.config),
+            "layers": _layers(self.net),
             "class_names": self.class_names,
             "scale": self.normalize.scale,
             **{name: getattr(self, name) for name in PROGRESS},
@@ -206,14 +220,21 @@ class Trainer:
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False, and nothing changed, if there is none yet.
 
-        Raises CheckpointError on a damaged checkpoint or one of another run.
+        Raises CheckpointError on a damaged checkpoint or one of another run, UserError if the
+        run has no folder.
         """
+        if not self.folder:
+            raise UserError("a run without a folder keeps nothing to resume")
         if not self.checkpoint_path.exists():
             return False
         arrays, meta = checkpoint.load(self.checkpoint_path)
         with checkpoint.reading(self.checkpoint_path):
             if Config(**meta["config"]) != self.config:
                 raise CheckpointError("this is a run of another config")
+            if _layers(self.net) != meta["layers"]:
+                raise CheckpointError("this is a run of another net")
+            if not np.array_equal(arrays["normalize/mean"], self.normalize.mean):
+                raise CheckpointError("this is a run on other images")
             self.net.load_state_dict(_under("weights/", arrays))
             self.sgd.velocity = self.net.split(_under("velocity/", arrays))
             self.net.set_generator_states(meta["generators"])
@@ -251,6 +272,11 @@ def load_run(folder: str | Path) -> Run:
         config, mean = Config(**meta["config"]), arrays["normalize/mean"]
         names = tuple(meta["class_names"])
         net = _build(config, len(names), len(mean))
+        if _layers(net) != meta["layers"]:
+            raise CheckpointError(
+                "it was trained with a net of its own: build that, and give it the weights with"
+                " load_state_dict"
+            )
         if mean.shape != net.input_shape:
             raise CheckpointError(f"its mean image is {mean.shape}, not {net.input_shape}")
         net.load_state_dict(_under("weights/", arrays))
@@ -265,6 +291,11 @@ def _build(config: Config, num_classes: int, channels: int) -> Graph:
         seed=config.seed,
         dropout=config.dropout,
     )
+
+
+def _layers(net: Graph) -> list[list[str]]:
+    """What a net is made of, in words."""
+    return [[name, repr(node.layer)] for name, node in net.nodes.items()]
 
 
 def _under(prefix: str, arrays: dict) -> dict:

@@ -45,6 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command; return 0, 1 (a check failed), 2 (wrong input) or 130 (Ctrl-C)."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal without our characters shows ? for them
+            stream.reconfigure(errors="replace")
     arguments = make_parser().parse_args(argv)
     try:
         if arguments.threads is not None:

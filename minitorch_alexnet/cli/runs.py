@@ -40,6 +40,8 @@ def run_predict(arguments) -> int:
     trained = load_run(arguments.folder)
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
+    if trained.config.data == "arrays":
+        raise UserError("this run's images were arrays in Python: use load_run there")
     for path in arguments.images:
         image = as_garment(read_photo(path), size=trained.net.input_shape[1])
         logits = trained.net.predict(trained.normalize(image[None], trained.net.device))

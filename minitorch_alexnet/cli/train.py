@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from .. import __version__, data, viz
+from .. import __version__, data
 from ..config import RECIPES, SCHEDULES, Config, read_config
 from ..device import get_workers
 from ..errors import UserError
@@ -21,6 +21,14 @@ from ..evaluate import Evaluation, evaluate
 from ..files import whole_file, write_json
 from ..models import MODELS
 from ..train import Trainer
+
+# Settings of a recipe that the command line can change: each with its type and its help.
+SETTINGS = {
+    "epochs": (int, "passes over the training set"),
+    "batch_size": (int, "images a step"),
+    "lr": (float, "the highest learning rate"),
+    "schedule": (str, "how the rate changes: " + ", ".join(SCHEDULES)),
+}
 
 
 def add_commands(add_command) -> None:
@@ -37,12 +45,7 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "--recipe", default=d.recipe, choices=RECIPES, help="what the options below start from"
     )
-    for name, kind, text in (
-        ("epochs", int, "passes over the training set"),
-        ("batch_size", int, "images a step"),
-        ("lr", float, "the highest learning rate"),
-        ("schedule", str, "how the rate changes: " + ", ".join(SCHEDULES)),
-    ):
+    for name, (kind, text) in SETTINGS.items():
         recipes = {r: RECIPES[r].get(name, getattr(d, name)) for r in RECIPES}
         command.add_argument(
             f"--{name.replace('_', '-')}",
@@ -59,6 +62,10 @@ def add_commands(add_command) -> None:
 
 def run(arguments) -> int:
     if arguments.resume:
+        for name in (*SETTINGS, "out", "data_dir"):
+            if getattr(arguments, name) is not None:
+                option = name.replace("_", "-")
+                raise UserError(f"--resume goes on with the run's settings: leave out --{option}")
         folder = Path(arguments.resume)
         config = read_config(folder)
         loaded = data.load(config.data, config.data_dir)
@@ -108,15 +115,13 @@ def _config(arguments, loaded: data.Data) -> Config:
         model=arguments.model,
         data=loaded.name,
         note=loaded.note,
-        data_dir=arguments.data_dir,
+        data_dir=arguments.data_dir and str(Path(arguments.data_dir).resolve()),
         recipe=arguments.recipe,
         seed=arguments.seed,
         **RECIPES[arguments.recipe],
     )
-    names = ("epochs", "batch_size", "lr", "schedule")
-    said = {
-        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
-    }
+    said = {name: getattr(arguments, name) for name in SETTINGS}
+    said = {name: value for name, value in said.items() if value is not None}
     return replace(config, **said)
 
 
@@ -199,6 +204,8 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
 
 
 def _draw(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
+    from .. import viz  # matplotlib is slow to import, and the other commands do without
+
     names = loaded.test.class_names
     first = next(iter(trainer.net.state_dict().values()))
     figures = {

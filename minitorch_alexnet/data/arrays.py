@@ -25,6 +25,8 @@ class ArrayDataset:
             raise DataError(f"images must be (N, C, H, W) or (N, H, W), got shape {images.shape}")
         if images.dtype != np.uint8 and not np.issubdtype(images.dtype, np.floating):
             raise DataError(f"images must be uint8 or floating point, got {images.dtype}")
+        if images.dtype != np.uint8 and not np.isfinite(images).all():
+            raise DataError("images hold nan or inf")
         if labels.shape != (len(images),):
             raise DataError(
                 f"labels must be one integer an image, ({len(images)},), got shape {labels.shape}"
@@ -47,5 +49,5 @@ class ArrayDataset:
         return len(self.images)
 
     def subset(self, index) -> "ArrayDataset":
-        """The images that `index` (a slice or an integer array) picks, with the same classes."""
+        """What `index` (a slice or integers) picks, with the same classes; DataError if nothing."""
         return ArrayDataset(self.images[index], self.labels[index], self.class_names)

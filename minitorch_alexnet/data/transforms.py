@@ -41,7 +41,7 @@ class FlipAndShift:
     the image padded by `reach` zeros on each side.
     """
 
-    def __init__(self, seed: int, reach: int = 2):
+    def __init__(self, seed: int, reach: int = 1):
         self.seed, self.reach = seed, reach
 
     def __call__(self, images: np.ndarray, epoch: int, index: np.ndarray, total: int):

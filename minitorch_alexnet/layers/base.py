@@ -15,6 +15,8 @@ class Parameter:
     """
 
     def __init__(self, data, lr_scale: float = 1.0, decay: float = 1.0):
+        if data.ndim == 0:
+            raise ShapeError("a parameter needs an axis: give a single number the shape (1,)")
         self.data, self.grad = data, None
         self.lr_scale, self.decay = lr_scale, decay
 
@@ -33,7 +35,8 @@ class Layer:
     """A function of arrays and its derivative.
 
     Arrays are (n, C, H, W) or (n, features), floating point; the dtype that comes in goes out.
-    A layer does not move data, print, change its inputs, or know its name.
+    A layer does not move data, print, change its inputs, or know its name. One that draws random
+    numbers keeps its generator in `rng`, where a checkpoint looks for it.
     """
 
     def __init__(self):

@@ -2,8 +2,10 @@
 
     y[o] = b[o] + Σ_c Σ_i Σ_j  weight[o, c, i, j] · x[c, s·row + i, s·column + j]
 
-im2col writes every window as a column, and the three sums become W @ columns. Backward, the
-same columns give dW, and col2im, the adjoint of im2col, takes Wᵀ @ dy back to the image.
+im2col writes every window as a column, and the three sums become W @ columns. Backward:
+
+    dW = Σ over positions of dy · x's window = dy @ columnsᵀ        db[o] = Σ dy[o]
+    dx = col2im(Wᵀ @ dy), where col2im, im2col's adjoint, adds up what each pixel gave to
 
 With groups=g, the g-th part of the outputs sees only the g-th part of the input channels: two
 groups are what a layer of the paper is whose kernels read their own GPU's maps.
@@ -92,7 +94,7 @@ class Conv2d(Layer):
         dx = xp.empty(x.shape, x.dtype) if need_dx else None
 
         def some(part):
-            dw = xp.zeros(weight.shape[::-1], x.dtype)  # transposed, for a faster GEMM
+            dw = xp.zeros(weight.shape[::-1], x.dtype)  # (C/g·kh·kw, O): BLAS is faster that way
             db = xp.zeros(len(weight), x.dtype)
             for images in self._blocks(x, part, y_shape):
                 maps = dy[images].transpose(1, 2, 3, 0).reshape(len(weight), -1)

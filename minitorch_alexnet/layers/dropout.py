@@ -3,7 +3,8 @@
     rescale="test", the paper:  train y = m · x              test y = (1-p) · x
     rescale="train", inverted:  train y = m · x / (1-p)      test y = x
 
-with m = 0 or 1 drawn anew for every value. Both have the same expectation.
+with m = 0 or 1 drawn anew for every value. Both have the same expectation. Backward multiplies
+by the same numbers: dx = m · dy, or m · dy / (1-p).
 """
 
 import numpy as np
@@ -14,7 +15,11 @@ from .base import Layer
 
 
 class Dropout(Layer):
-    """Any shape -> the same. rng: the NumPy generator that draws the masks."""
+    """Any shape -> the same.
+
+    rng: the NumPy generator that draws the masks; default: default_rng(0). Give each Dropout of a
+    net one of its own, else those of equal width drop the same units.
+    """
 
     def __init__(self, p=0.5, rescale="test", rng=None):
         super().__init__()

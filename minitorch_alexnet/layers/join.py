@@ -1,4 +1,4 @@
-"""Where the paths of a graph meet: the way to another device, and maps laid side by side."""
+"""Where the paths of a graph meet: the way to another device (paper, section 3.2), and a join."""
 
 from ..device import Device, array_module
 from ..errors import ShapeError

@@ -1,4 +1,4 @@
-"""Fully connected: y = x @ Wᵀ + b.
+"""Fully connected (paper, section 3.5): y = x @ Wᵀ + b.
 
     dW = dyᵀ @ x        db = Σ_n dy        dx = dy @ W
 

@@ -1,5 +1,6 @@
-"""Softmax cross-entropy: p = exp(z) / Σ exp(z), loss = -log p[label], mean over the batch.
+"""Softmax cross-entropy (paper, section 3.5).
 
+    p = exp(z) / Σ exp(z)        loss = -log p[label], mean over the batch of n
     dz = (p - onehot(label)) / n
 
 Subtracting each row's maximum first changes nothing but keeps exp from overflowing, and
@@ -22,7 +23,10 @@ class SoftmaxCrossEntropy:
         self.cache = None
 
     def forward(self, logits, labels):
-        """The mean loss in nats, a 0-d array. Raises ShapeError, or UserError on a bad label."""
+        """The mean loss in nats, a scalar of the logits' dtype.
+
+        Raises ShapeError where the two do not fit, UserError on a wrong dtype or label.
+        """
         labels = np.asarray(labels)
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ShapeError(
@@ -47,7 +51,7 @@ class SoftmaxCrossEntropy:
         return -log_p[xp.arange(n), xp.asarray(labels)].mean()
 
     def backward(self):
-        """The loss's derivative by the logits, (n, classes)."""
+        """The loss's derivative by the logits: (n, classes), their dtype."""
         if self.cache is None:
             raise RuntimeError("SoftmaxCrossEntropy: backward needs a forward before it")
         (log_p, labels), self.cache = self.cache, None

@@ -2,8 +2,9 @@
 
     y[row, column] = max over i, j of x[s·row + i, s·column + j]
 
-The gradient goes to the winner. Where windows overlap one input can win several times, and
-then its gradients add.
+    dx[place] = Σ of dy over the windows that this place wins
+
+Where windows overlap one input can win several times, and then its gradients add.
 """
 
 from ..device import array_module, blocks, for_each_part

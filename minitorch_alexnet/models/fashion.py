@@ -11,12 +11,12 @@ def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1, dropout: fl
 
     The paper's layers in the paper's order, with a quarter of its maps (conv1 has a sixth: there
     are no colours to tell apart). The 11×11 kernels of stride 4 become 5×5 of stride 1, for in
-    28×28 pixels there is nothing to throw away.
+    28×28 pixels there is nothing to throw away; fc6 and fc7 have a sixteenth of the units.
     """
     net = Graph(input_shape=(channels, 28, 28))
     net.add("conv1", Conv2d(channels, 16, 5))
     net.add("relu1", ReLU())
-    net.add("norm1", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2))
+    net.add("norm1", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, groups=2))
     net.add("pool1", MaxPool2d(3, stride=2, ceil_mode=True))
     net.add("conv2", Conv2d(16, 64, 5, padding=2, groups=2))
     net.add("relu2", ReLU())

@@ -48,7 +48,7 @@ def test_shapes_and_parameters():
 def test_the_layers_are_the_papers():
     net = build("fashion")
     assert [net[f"conv{i}"].groups for i in range(1, 6)] == [1, 2, 1, 2, 2]
-    for i, groups in ((1, 1), (2, 2)):
+    for i, groups in ((1, 2), (2, 2)):
         norm = net[f"norm{i}"]
         assert (norm.size, norm.alpha, norm.beta, norm.k) == (5, 1e-4, 0.75, 2)
         assert (norm.alpha_over_size, norm.groups) == (False, groups)
