@@ -23,7 +23,7 @@ def _workers_as_before(monkeypatch):
 @pytest.mark.parametrize("threads", [1, 2, 3, 16])
 def test_parts_cover_every_row_once_in_order_whatever_the_threads(rows, threads):
     set_threads(threads)
-    x = np.zeros((rows, 10_000))
+    x = np.zeros((rows, 20_000))
     parts = for_each_part(lambda part: part, x)
     assert [row for part in parts for row in range(part.start, part.stop)] == list(range(rows))
     assert len(parts) == min(rows, MAX_PARTS)
@@ -42,7 +42,7 @@ def test_as_many_workers_as_asked_take_part():
             meet.wait(timeout=10)
         return threading.get_ident()
 
-    assert len(set(for_each_part(work, np.zeros((3, 10_000))))) == 3
+    assert len(set(for_each_part(work, np.zeros((3, 20_000))))) == 3
 
 
 def test_a_free_worker_takes_the_next_part():
@@ -52,7 +52,7 @@ def test_a_free_worker_takes_the_next_part():
         time.sleep(0.2 if part.start == 0 else 0)
         return threading.get_ident()
 
-    takers = for_each_part(work, np.zeros((8, 10_000)))
+    takers = for_each_part(work, np.zeros((8, 20_000)))
     assert takers.count(takers[0]) < 4
 
 
@@ -62,7 +62,7 @@ def test_blas_has_one_thread_while_workers_work_and_its_own_number_after():
 
     set_threads(2)
     before = blas_threads()
-    seen = for_each_part(blas_threads, np.zeros((8, 10_000)))
+    seen = for_each_part(blas_threads, np.zeros((8, 20_000)))
     assert all(s == {1} for s in seen)
     assert blas_threads() == before
 
@@ -78,7 +78,7 @@ def test_workers_have_a_core_each_and_let_go_of_it():
         return os.sched_getaffinity(0)
 
     if len(before) <= MAX_PARTS:
-        cores = for_each_part(work, np.zeros((len(before), 10_000)))
+        cores = for_each_part(work, np.zeros((len(before), 20_000)))
         assert sorted(core for held in cores for core in held) == sorted(before)
     assert os.sched_getaffinity(0) == before
 
@@ -90,8 +90,8 @@ def test_an_error_in_a_part_reaches_the_caller_and_the_next_deal_works():
         raise ValueError(f"part {part.start}")
 
     with pytest.raises(ValueError, match="part"):
-        for_each_part(fail, np.zeros((8, 10_000)))
-    assert sum(for_each_part(lambda p: p.stop - p.start, np.zeros((8, 10_000)))) == 8
+        for_each_part(fail, np.zeros((8, 20_000)))
+    assert sum(for_each_part(lambda p: p.stop - p.start, np.zeros((8, 20_000)))) == 8
 
 
 def test_threads_come_from_the_environment_else_from_the_affinity(monkeypatch):
@@ -130,3 +130,53 @@ def test_copy_is_a_copy_and_array_is_not():
     y = Device("cpu:1").copy(x)
     assert not np.shares_memory(x, y)
     np.testing.assert_array_equal(x, y)
+
+
+def test_a_deal_within_a_part_is_done_there():
+    set_threads(2)
+    inner = for_each_part(
+        lambda p: for_each_part(lambda q: q, np.zeros((4, 20_000))), np.zeros((8, 20_000))
+    )
+    assert all(
+        [row for q in rows for row in range(q.start, q.stop)] == [0, 1, 2, 3] for rows in inner
+    )
+
+
+def test_after_an_error_nobody_starts_another_part_and_all_have_stopped():
+    set_threads(3)
+    started, running = [], set()
+
+    def work(part):
+        started.append(part.start)
+        running.add(part.start)
+        try:
+            time.sleep(0.05)
+            raise ValueError("no")
+        finally:
+            running.discard(part.start)
+
+    with pytest.raises(ValueError, match="no"):
+        for_each_part(work, np.zeros((8, 20_000)))
+    assert len(started) <= 3
+    assert not running
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is nothing to fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_has_workers_of_its_own():
+    set_threads(2)
+    for_each_part(lambda p: p, np.zeros((8, 20_000)))
+    child = os.fork()
+    if child == 0:
+        set_threads(2)
+        os._exit(0 if len(for_each_part(lambda p: p, np.zeros((8, 20_000)))) == 8 else 1)
+    for _ in range(100):
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        pytest.fail("the forked process hangs")
+    assert status == 0

@@ -324,3 +324,40 @@ def test_dropout_generators_travel():
     other.set_generator_states(states)
     net.set_generator_states(states)
     np.testing.assert_array_equal(net.forward(x), other.forward(x))
+
+
+def test_a_layer_can_be_in_a_net_once():
+    net, relu = small(), ReLU()
+    net.add("relu1", relu)
+    with pytest.raises(UserError, match="relu2: this layer is in the net already"):
+        net.add("relu2", relu)
+
+
+def test_keep_refuses_names_there_are_not():
+    with pytest.raises(UserError, match="keep: there is no node cnv1; nodes: conv1"):
+        small().forward(np.zeros((1, 3, 8, 8), np.float32), keep=("cnv1",))
+
+
+def test_a_layer_whose_backward_gives_another_shape_is_named():
+    class Wrong(ReLU):
+        def backward(self, dy, need_dx=True):
+            return super().backward(dy)[:, :1]
+
+    net = small()
+    net.add("wrong", Wrong())
+    y = net.forward(np.zeros((2, 3, 8, 8), np.float32))
+    with pytest.raises(ShapeError, match=r"wrong: its backward gave \(2, 1, 6, 6\) for conv1"):
+        net.backward(y)
+    with pytest.raises(ShapeError, match=r"by wrong's output, \(n, 4, 6, 6\), got \(2, 4\)"):
+        net.backward(y[:, :, 0, 0])
+
+
+def test_a_wrong_dtype_names_its_node():
+    with pytest.raises(UserError, match=r"conv1: .*weight is float32 but the input is float64"):
+        small().forward(np.zeros((2, 3, 8, 8)))
+
+
+def test_no_images_are_refused():
+    for call in (small().forward, small().predict):
+        with pytest.raises(ShapeError, match="at least one image"):
+            call(np.zeros((0, 3, 8, 8), np.float32))

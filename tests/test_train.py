@@ -14,7 +14,7 @@ from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
 from minitorch_alexnet.evaluate import evaluate
 from minitorch_alexnet.graph import Graph
-from minitorch_alexnet.layers import Dropout, Flatten, Linear, ReLU
+from minitorch_alexnet.layers import Dropout, Flatten, Linear, ReLU, Tanh
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
 from minitorch_alexnet.train import Trainer, load_run
@@ -76,7 +76,7 @@ def test_ones_own_arrays_train_in_a_few_lines_with_any_number_of_classes():
     labels = rng.integers(0, 3, 300)
     images = rng.random((300, 2, 28, 28)) * 0.1
     images[np.arange(300), 0, labels] += 1.0  # the class is the bright row
-    trainer = Trainer(ArrayDataset(images, labels), Config(epochs=4, batch_size=32, dropout=0.0))
+    trainer = Trainer(ArrayDataset(images, labels), Config(epochs=4, batch_size=32, lr=0.02))
     trainer.fit()
     assert trainer.net.predict(trainer.normalize(images, trainer.net.device)).shape == (300, 3)
     assert trainer.history[-1]["validation_accuracy"] > 0.9
@@ -203,7 +203,7 @@ def test_the_rate_follows_the_schedule_within_an_epoch(garments):
     trainer.fit(on_step=lambda t: rates.append(t.sgd.lr))
     progress = np.arange(15) / 5
     np.testing.assert_allclose(
-        rates, [0.05 * (p / 0.9 if p < 0.9 else (3 - p) / 2.1) for p in progress], atol=1e-12
+        rates, [0.08 * (p / 0.9 if p < 0.9 else (3 - p) / 2.1) for p in progress], atol=1e-12
     )
 
 
@@ -276,3 +276,42 @@ def test_the_same_bits_with_one_two_and_three_threads(garments):
     for state in states[1:]:
         for name, value in states[0].items():
             np.testing.assert_array_equal(state[name], value, err_msg=name)
+
+
+def test_a_run_of_another_net_or_on_other_images_is_refused(garments, tmp_path):
+    Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
+    other = a_small_net()
+    other.nodes["relu1"].layer.__class__ = Tanh
+    with pytest.raises(CheckpointError, match="this is a run of another net"):
+        Trainer(garments, CONFIG, tmp_path, net=other).resume()
+    others = ArrayDataset(255 - garments.images, garments.labels, garments.class_names)
+    with pytest.raises(CheckpointError, match="this is a run on other images"):
+        Trainer(others, CONFIG, tmp_path, net=a_small_net()).resume()
+    with pytest.raises(CheckpointError, match="trained with a net of its own"):
+        load_run(tmp_path)
+
+
+def test_a_run_is_not_written_over(garments, tmp_path):
+    Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    with pytest.raises(UserError, match="holds a run already: call resume"):
+        Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+    with pytest.raises(UserError, match="without a folder"):
+        Trainer(garments, CONFIG, net=a_small_net()).resume()
+
+
+def test_weights_that_are_not_finite_never_replace_a_checkpoint(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+
+    def spoil(trainer):
+        if (trainer.epoch, trainer.batch) == (1, 5):  # after the epoch's last step
+            trainer.net["fc1"].params["weight"].data[0, 0] = np.nan
+
+    with pytest.raises(UserError, match=r"epoch 2.* that of fc1"):
+        trainer.fit(on_step=spoil)
+    with pytest.raises(UserError, match="the checkpoint before stays"):
+        trainer.save()
+    good = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert good.resume()
+    assert (good.epoch, good.batch) == (1, 0)

@@ -101,7 +101,7 @@ def test_half_are_flipped_and_all_shifts_occur_equally_often_and_independently()
     image = pictures(1)[0]
     table = {moved.tobytes(): key for key, moved in possible(image, 2).items()}
     n = 5000
-    y = FlipAndShift(0)(np.repeat(image[None], n, 0), 0, np.arange(n), n)
+    y = FlipAndShift(0, reach=2)(np.repeat(image[None], n, 0), 0, np.arange(n), n)
     keys, counts = np.unique([table[r.tobytes()] for r in y], axis=0, return_counts=True)
     assert len(keys) == 2 * 5 * 5  # every combination
     assert set(keys[:, 1]) == set(keys[:, 2]) == {-2, -1, 0, 1, 2}
