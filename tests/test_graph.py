@@ -361,3 +361,13 @@ def test_no_images_are_refused():
     for call in (small().forward, small().predict):
         with pytest.raises(ShapeError, match="at least one image"):
             call(np.zeros((0, 3, 8, 8), np.float32))
+
+
+def test_one_learning_source_of_two_is_enough():
+    net = Graph((1, 1, 1))
+    net.add("conv1", Conv2d(1, 1, 1), "image")
+    net.add("beside", ReLU(), "image")
+    net.add("both", Concat(), ("conv1", "beside"))
+    net.forward(np.full((1, 1, 1, 1), 3, np.float32))
+    net.backward(np.array([5, 7], np.float32).reshape(1, 2, 1, 1))
+    assert net["conv1"].params["weight"].grad.item() == 15

@@ -154,13 +154,11 @@ def test_the_plateau_schedule_ends_a_run_and_survives_a_stop(garments, tmp_path)
     rates = {row["learning_rate"] for row in whole.history}
     np.testing.assert_allclose(sorted(rates), [2e-5, 2e-4, 2e-3, 2e-2])
 
-    steps = []
-
     def stop(trainer):
-        steps.append(1)
-        if len(steps) == 20:
+        if trainer.epoch == dropped_in:
             trainer.stop()
 
+    dropped_in = 1 + next(i for i, row in enumerate(whole.history) if row["learning_rate"] < 0.01)
     Trainer(garments, config, tmp_path, net=a_small_net()).fit(on_step=stop)
     again = Trainer(garments, config, tmp_path, net=a_small_net())
     again.resume()
