@@ -29,31 +29,35 @@ SETTINGS = {
     "lr": (float, "the highest learning rate"),
     "schedule": (str, "how the rate changes: " + ", ".join(SCHEDULES)),
 }
+# The other options, as they are when nobody says a word.
+DEFAULTS = {
+    "model": Config.model,
+    "data": "auto",
+    "recipe": Config.recipe,
+    "seed": Config.seed,
+}
 
 
 def add_commands(add_command) -> None:
     command = add_command("train", run, "Train a net and keep the run in a folder.")
-    d = Config()
-    command.add_argument("--model", default=d.model, choices=MODELS, help="the net")
+    command.set_defaults(**DEFAULTS)
+    command.add_argument("--model", choices=MODELS, help="the net")
     command.add_argument(
         "--data",
-        default="auto",
         choices=data.DATASETS,
         help="auto: Fashion-MNIST if it can be had, else drawn silhouettes",
     )
     command.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
-    command.add_argument(
-        "--recipe", default=d.recipe, choices=RECIPES, help="what the options below start from"
-    )
+    command.add_argument("--recipe", choices=RECIPES, help="what the options below start from")
     for name, (kind, text) in SETTINGS.items():
-        recipes = {r: RECIPES[r].get(name, getattr(d, name)) for r in RECIPES}
+        recipes = {r: RECIPES[r].get(name, getattr(Config, name)) for r in RECIPES}
         command.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
             metavar=kind.__name__.upper(),
             help=f"{text} (default: {', '.join(f'{r} {value}' for r, value in recipes.items())})",
         )
-    command.add_argument("--seed", type=int, default=d.seed, help="decides every random choice")
+    command.add_argument("--seed", type=int, help="decides every random choice")
     command.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/<date>)")
     command.add_argument(
         "--resume", metavar="RUN", help="go on with this run folder; its own options hold"
@@ -62,8 +66,9 @@ def add_commands(add_command) -> None:
 
 def run(arguments) -> int:
     if arguments.resume:
-        for name in (*SETTINGS, "out", "data_dir"):
-            if getattr(arguments, name) is not None:
+        untold = dict.fromkeys([*SETTINGS, "out", "data_dir"]) | DEFAULTS
+        for name, default in untold.items():
+            if getattr(arguments, name) != default:
                 option = name.replace("_", "-")
                 raise UserError(f"--resume goes on with the run's settings: leave out --{option}")
         folder = Path(arguments.resume)

@@ -343,9 +343,20 @@ def test_resuming_a_run_that_has_no_checkpoint_yet_starts_it(copied, finished):
     assert set(os.listdir(copied)) == FILES
 
 
-@pytest.mark.parametrize("option", ["--epochs", "--lr", "--out", "--data-dir"])
-def test_resuming_with_other_settings_is_refused(copied, refused, option):
-    assert f"leave out {option}" in refused("train", "--resume", copied, option, "3")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--epochs", "3"),
+        ("--lr", "3"),
+        ("--out", "3"),
+        ("--data-dir", "3"),
+        ("--seed", "3"),
+        ("--recipe", "full"),
+        ("--data", "silhouettes"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(copied, refused, option, value):
+    assert f"leave out {option}" in refused("train", "--resume", copied, option, value)
 
 
 @pytest.mark.parametrize(
