@@ -66,7 +66,7 @@ class Schedule:
 
     def rate(self, progress: float) -> float:
         """ε for the step that starts at `progress` epochs (2.5 is half-way through the third)."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} needs a rate")
 
     def epoch_done(self, error: float) -> bool:
         """Hear an epoch's validation error (0 … 1); True asks to stop the training."""
