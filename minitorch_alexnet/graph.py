@@ -1,6 +1,7 @@
 """A net as a list of named nodes: forward walks the list, backward walks it reversed."""
 
 import contextlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -251,25 +252,56 @@ class Graph:
     def ledger(self) -> list[dict]:
         """What has crossed between devices so far: one row a Copy, with its edge and its bytes."""
         return [
-            {
-                "edge": f"{node.sources[0]} -> {name}",
-                "devices": f"{self._device_of(node.sources[0])} -> {node.device}",
-                "bytes_forward": node.layer.bytes_forward,
-                "bytes_backward": node.layer.bytes_backward,
-            }
-            for name, node in self.nodes.items()
+            self._crossing(node, node.layer.bytes_forward, node.layer.bytes_backward)
+            for node in self.nodes.values()
             if isinstance(node.layer, Copy)
         ]
 
+    def clear_ledger(self) -> None:
+        for node in self.nodes.values():
+            if isinstance(node.layer, Copy):
+                node.layer.bytes_forward = node.layer.bytes_backward = 0
+
+    def crossings(self, itemsize: int = 4) -> list[dict]:
+        """What one image will move in a training step: rows as the ledger's.
+
+        itemsize: bytes a number, 4 for float32. Nothing comes back to a source behind which
+        nothing learns, such as the image.
+        """
+        rows, learns = [], self._learning_nodes()
+        for node in self.nodes.values():
+            if isinstance(node.layer, Copy):
+                size = itemsize * math.prod(node.shape)
+                rows.append(self._crossing(node, size, size if node.sources[0] in learns else 0))
+        return rows
+
+    def _crossing(self, node, bytes_forward, bytes_backward):
+        return {
+            "edge": f"{node.sources[0]} -> {node.name}",
+            "devices": f"{self._device_of(node.sources[0])} -> {node.device}",
+            "bytes_forward": bytes_forward,
+            "bytes_backward": bytes_backward,
+        }
+
+    def multiply_adds(self) -> int:
+        """Multiplications with an addition, for one image forward."""
+        return sum(map(self._multiply_adds, self.nodes.values()))
+
+    def _multiply_adds(self, node):
+        return node.layer.multiply_adds(*map(self._shape_of, node.sources))
+
     def summary(self) -> str:
-        """A table: node, layer, output shape, parameters, multiply-adds an image, device."""
+        """A table: node, layer, output shape, parameters, multiply-adds an image, device.
+
+        With Copies in the net, a second one: what crosses, in bytes an image.
+        """
         rows = [("node", "layer", "output", "parameters", "multiply-adds", "device")]
         rows.append((IMAGE, "", _times(self.input_shape), "", "", str(self.device)))
         totals = [0, 0]
         for node in self.nodes.values():
             counts = (
                 sum(p.data.size for p in node.layer.params.values()),
-                node.layer.multiply_adds(*map(self._shape_of, node.sources)),
+                self._multiply_adds(node),
             )
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
             numbers = (f"{count:,}" if count else "" for count in counts)
@@ -277,14 +309,31 @@ class Graph:
                 (node.name, repr(node.layer), _times(node.shape), *numbers, str(node.device))
             )
         rows.append(("total", "", "", *(f"{total:,}" for total in totals), ""))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if i in (3, 4) else cell.ljust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        )
+        copies = any(isinstance(node.layer, Copy) for node in self.nodes.values())
+        return _table(rows) + ("\n\n" + self._crossings_table() if copies else "")
+
+    def _crossings_table(self) -> str:
+        kinds: dict[str, list] = {"the image": [0, 0], "the maps": [0, 0]}
+        rows = []
+        for edge, devices, *sizes in map(dict.values, self.crossings()):
+            rows.append((edge, devices, "", *(f"{size:,}" for size in sizes)))
+            kind = "the image" if edge.startswith(f"{IMAGE} ->") else "the maps"
+            kinds[kind] = [a + b for a, b in zip(kinds[kind], sizes, strict=True)]
+        for kind, sizes in kinds.items():
+            rows.append((f"total of {kind}", "", "", *(f"{size:,}" for size in sizes)))
+        return _table([("bytes an image, float32", "devices", "", "forward", "backward"), *rows])
+
+
+def _table(rows) -> str:
+    """Rows of words as lines; the fourth and fifth columns hold numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if i in (3, 4) else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
 
 
 def _list(items):

@@ -1,7 +1,7 @@
 """How weights start.
 
-An initialiser is a function (rng, shape, dtype) -> array: `he`, `glorot`, or what `gaussian(std)`
-and `constant(value)` return.
+An initialiser is a function (rng, shape, dtype) -> array: `he`, `glorot`, or what `gaussian(std)`,
+`uniform(limit)` and `constant(value)` return.
 
 A weight's first axis is its outputs; the product of the others is its fan-in.
 """
@@ -21,6 +21,11 @@ def constant(value: float):
     return lambda rng, shape, dtype=np.float32: np.full(shape, value, dtype)
 
 
+def uniform(limit: float):
+    """U(-limit, limit)."""
+    return lambda rng, shape, dtype=np.float32: rng.uniform(-limit, limit, shape).astype(dtype)
+
+
 def he(rng, shape, dtype=np.float32):
     """N(0, 2 / fan-in): keeps a ReLU net's activations at one size (He et al. 2015, eq. 10)."""
     return gaussian(math.sqrt(2 / math.prod(shape[1:])))(rng, shape, dtype)
@@ -29,8 +34,38 @@ def he(rng, shape, dtype=np.float32):
 def glorot(rng, shape, dtype=np.float32):
     """U(-a, a) with a² = 6 / (fan-in + fan-out) (Glorot & Bengio 2010, eq. 16)."""
     fan_in, fan_out = math.prod(shape[1:]), shape[0] * math.prod(shape[2:])
-    limit = math.sqrt(6 / (fan_in + fan_out))
-    return rng.uniform(-limit, limit, shape).astype(dtype)
+    return uniform(math.sqrt(6 / (fan_in + fan_out)))(rng, shape, dtype)
+
+
+def he_after_norm(rng, shape, dtype=np.float32):
+    """He, times the k^β by which an LRN before the layer makes small signals smaller."""
+    return he(rng, shape, dtype) * np.dtype(dtype).type(2**0.75)
+
+
+# Rules for `initialise`, for nets with the paper's layers.
+
+# Section 5: N(0, .01²) everywhere; ones start the ReLUs of these layers in their positive part.
+PAPER = {"weight": gaussian(0.01), "bias": constant(0)} | dict.fromkeys(
+    ("conv2.bias", "conv4.bias", "conv5.bias", "fc6.bias", "fc7.bias"), constant(1)
+)
+
+# What learns from hundreds of images of 0-255: the paper's .01 leaves them at ln(classes) for
+# thousands of steps, and He on every layer overflows.
+SMALL_SET = {
+    "weight": he,
+    "bias": constant(0),
+    "conv1.weight": gaussian(0.01),
+    "fc8.weight": gaussian(0.01),
+}
+
+# For pixels of mean 0 and deviation 1.
+STANDARDIZED = {
+    "weight": he,
+    "bias": constant(0),
+    "conv2.weight": he_after_norm,
+    "conv3.weight": he_after_norm,
+    "fc8.weight": gaussian(0.01),
+}
 
 
 def initialise(net, rng: np.random.Generator, rules: dict) -> None:

@@ -216,6 +216,57 @@ def test_ledger_counts_what_crossed():
         assert rows[edge]["bytes_forward"] == rows[edge]["bytes_backward"] == 2 * floats * 4
 
 
+def freeze(net, *names):
+    for name in names:
+        for parameter in net[name].params.values():
+            parameter.lr_scale = 0
+
+
+def test_crossings_by_hand():
+    there, back = "cpu:0 -> cpu:1", "cpu:1 -> cpu:0"
+    assert [tuple(row.values()) for row in towers().crossings()] == [
+        ("image -> image_b", there, 3 * 11 * 11 * 4, 0),  # nothing learns upstream of it
+        ("conv2b -> to_a", back, 4 * 2 * 2 * 4, 4 * 2 * 2 * 4),
+        ("conv2a -> to_b", there, 4 * 2 * 2 * 4, 4 * 2 * 2 * 4),
+        ("drop3b -> drop3_to_a", back, 3 * 2 * 2 * 4, 3 * 2 * 2 * 4),
+    ]
+    assert merged().crossings() == []
+
+
+@pytest.mark.parametrize(
+    ("frozen", "back"),
+    [
+        ("", [0, 64, 64, 48]),
+        ("conv1a conv1b", [0, 64, 64, 48]),
+        ("conv1a conv2a", [0, 64, 0, 48]),
+        ("conv1a conv1b conv2a conv2b", [0, 0, 0, 48]),
+        ("conv1a conv1b conv2a conv2b conv3b", [0, 0, 0, 0]),
+        ("conv3a conv3b fc4", [0, 64, 64, 48]),  # what is frozen downstream lets gradients through
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_crossings_foretell_the_ledger_whatever_is_frozen(frozen, back, dtype):
+    net = towers() if dtype == np.float32 else in_float64(towers(), np.random.default_rng(0))
+    freeze(net, *frozen.split())
+    itemsize = np.dtype(dtype).itemsize
+    rows = net.crossings(itemsize)
+    assert [4 * row["bytes_backward"] for row in rows] == [itemsize * b for b in back]
+    for row in rows:  # of two images, in two steps
+        row["bytes_forward"] *= 4
+        row["bytes_backward"] *= 4
+    for _ in range(2):
+        images, _ = batch(np.random.default_rng(0), 2)
+        net.backward(net.forward(images.astype(dtype)))
+    assert net.ledger() == rows
+
+
+def test_one_parameter_that_learns_is_enough_for_a_gradient_to_cross():
+    net = towers()
+    freeze(net, "conv1a", "conv1b", "conv2a", "conv2b")
+    net["conv1b"].params["bias"].lr_scale = 1
+    assert [row["bytes_backward"] for row in net.crossings()] == [0, 64, 0, 48]
+
+
 def test_state_dict_fits_the_net_on_any_devices():
     rng = np.random.default_rng(0)
     two, one = in_float64(towers(), rng), merged()
@@ -259,7 +310,7 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing(spoil, message)
 
 
 def test_summary_has_shapes_counts_devices_and_totals():
-    lines = towers().summary().splitlines()
+    lines = towers().summary().partition("\n\n")[0].splitlines()
     assert lines[0].split() == ["node", "layer", "output", "parameters", "multiply-adds", "device"]
     rows = {line.split()[0]: line for line in lines[1:]}
     weights = 4 * 3 * 3 * 3
@@ -268,6 +319,22 @@ def test_summary_has_shapes_counts_devices_and_totals():
     parameters = sum(p.data.size for p in towers().named_parameters().values())
     multiply_adds = 2 * (weights * 25 + 4 * 4 * 9 * 4 + 3 * 8 * 4) + 24 * 5
     assert rows["total"].split()[1:] == [f"{parameters:,}", f"{multiply_adds:,}"]
+
+
+def test_summary_ends_with_what_crosses_if_anything_does():
+    net = towers()
+    assert net.summary().partition("\n\n")[2].splitlines() == [
+        "bytes an image, float32  devices           forward  backward",
+        "image -> image_b         cpu:0 -> cpu:1      1,452         0",
+        "conv2b -> to_a           cpu:1 -> cpu:0         64        64",
+        "conv2a -> to_b           cpu:0 -> cpu:1         64        64",
+        "drop3b -> drop3_to_a     cpu:1 -> cpu:0         48        48",
+        "total of the image                           1,452         0",
+        "total of the maps                              176       176",
+    ]
+    freeze(net, "conv1a", "conv2a")
+    assert net.summary().splitlines()[-1].split()[-2:] == ["176", "112"]
+    assert merged().summary().splitlines()[-1].startswith("total ")
 
 
 def small():

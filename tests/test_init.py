@@ -43,12 +43,36 @@ def test_glorot(shape, fans):
     assert abs(w.mean()) < 0.01 * limit
 
 
+def test_uniform():
+    w = init.uniform(0.2)(rng(), CONV)
+    assert w.shape == CONV
+    assert -0.2 <= w.min() < -0.1999
+    assert 0.1999 < w.max() <= 0.2
+    assert abs(w.mean()) < 0.001
+    assert w.std() == pytest.approx(0.2 / math.sqrt(3), rel=0.01)
+
+
+@pytest.mark.parametrize(("shape", "fan_in"), [(CONV, 48 * 25), (LINEAR, 300)])
+def test_he_after_norm_makes_up_for_what_the_norm_takes(shape, fan_in):
+    w = init.he_after_norm(rng(), shape, np.dtype(np.float32))
+    assert w.dtype == np.float32
+    np.testing.assert_allclose(w, init.he(rng(), shape) * 2**0.75, rtol=1e-6)
+    assert w.std() == pytest.approx(1.681793 * math.sqrt(2 / fan_in), rel=0.01)
+
+
+def test_he_after_norm_needs_no_dtype():
+    assert init.he_after_norm(rng(), LINEAR).dtype == np.float32
+    assert init.he_after_norm(rng(), LINEAR, np.float64).dtype == np.float64
+
+
 def test_constant():
     np.testing.assert_array_equal(init.constant(0.5)(rng(), (3, 2)), np.full((3, 2), 0.5))
 
 
 @pytest.mark.parametrize(
-    "rule", [init.gaussian(0.01), init.he, init.glorot, init.constant(1)], ids=range(4)
+    "rule",
+    [init.gaussian(0.01), init.he, init.glorot, init.constant(1), init.uniform(0.2)],
+    ids=range(5),
 )
 def test_dtype_and_seed(rule):
     assert rule(rng(), LINEAR).dtype == np.float32
@@ -108,3 +132,49 @@ def test_initialise_depends_on_the_seed_alone():
     one, same, other = (net.state_dict()["fc.weight"] for net in nets)
     np.testing.assert_array_equal(one, same)
     assert (one != other).all()
+
+
+# ---- the rules of the models ---------------------------------------------------------------
+
+OUTS, INS = 300, 200
+HE = math.sqrt(2 / INS)
+
+
+class EightLayers:
+    """As much of a net with the paper's layers as `initialise` asks for."""
+
+    def __init__(self):
+        names = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+        self.state = {}
+        for name in names:
+            self.state[f"{name}.weight"] = np.zeros((OUTS, INS), np.float32)
+            self.state[f"{name}.bias"] = np.full(OUTS, 7, np.float32)
+
+    def state_dict(self):
+        return dict(self.state)
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+@pytest.mark.parametrize(
+    ("rules", "stds", "biases"),
+    [
+        (init.PAPER, [0.01] * 8, [0, 1, 0, 1, 1, 1, 1, 0]),
+        (init.SMALL_SET, [0.01, HE, HE, HE, HE, HE, HE, 0.01], [0] * 8),
+        (
+            init.STANDARDIZED,
+            [HE, 2**0.75 * HE, 2**0.75 * HE, HE, HE, HE, HE, 0.01],
+            [0] * 8,
+        ),
+    ],
+    ids=["PAPER", "SMALL_SET", "STANDARDIZED"],
+)
+def test_rules_for_the_papers_layers(rules, stds, biases):
+    net = EightLayers()
+    init.initialise(net, rng(), rules)
+    weights, rest = ([v for k, v in net.state.items() if k.endswith(e)] for e in ("t", "s"))
+    assert [w.std() for w in weights] == pytest.approx(stds, rel=0.02)
+    assert [float(b.mean()) for b in rest] == biases
+    assert not any(b.std() for b in rest)
+    assert {value.dtype for value in net.state.values()} == {np.dtype(np.float32)}

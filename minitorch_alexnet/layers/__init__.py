@@ -10,6 +10,7 @@ from .linear import Linear
 from .loss import SoftmaxCrossEntropy
 from .lrn import LocalResponseNorm
 from .pool import MaxPool2d
+from .upsample import Upsample
 
 __all__ = [
     "Concat",
@@ -25,4 +26,5 @@ __all__ = [
     "ReLU",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "Upsample",
 ]

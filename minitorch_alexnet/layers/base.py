@@ -118,10 +118,13 @@ def as_padding(value) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def short(value):
-    """A pair of equals as one of them, for a repr: ((2, 2), (2, 2)) is 2."""
-    if isinstance(value, tuple) and value[0] == value[1]:
-        return short(value[0])
-    return value
+    """The shortest that as_pair or as_padding reads as the same: ((2, 2), (2, 2)) is 2."""
+    if not isinstance(value, tuple):
+        return value
+    first, second = map(short, value)
+    if isinstance(first, tuple) or isinstance(second, tuple):
+        return value  # ((0, 3), (0, 3)) is not (0, 3), which pads left and right
+    return first if first == second else (first, second)
 
 
 def expect_maps(layer: Layer, shape: tuple, channels: int | None = None) -> None:

@@ -1,14 +1,37 @@
 """The models, by name."""
 
+import inspect
+
 from ..errors import UserError
 from ..graph import Graph
+from . import alexnet as family
 from .fashion import fashion
 
-MODELS = {"fashion": fashion}
+MODELS = {
+    "fashion": fashion,
+    "alexnet": family.alexnet,
+    "alexnet-merged": family.alexnet_merged,
+    "alexnet-as-trained": family.alexnet_as_trained,
+    "alexnet-one-column": family.alexnet_one_column,
+    "alexnet-glorot": family.alexnet_glorot,
+    "alexnet-control": family.alexnet_control,
+    "alexnet-small": family.alexnet_small,
+    "caffenet": family.caffenet,
+    "torchvision": family.torchvision,
+    "fashion-alexnet": family.fashion_alexnet,
+}
+
+
+def options_of(name: str) -> list[str]:
+    """What build can set of a model. UserError on an unknown name."""
+    if name not in MODELS:
+        raise UserError(f"unknown model {name!r}: expected one of {', '.join(MODELS)}")
+    return list(inspect.signature(MODELS[name]).parameters)
 
 
 def build(name: str, **options) -> Graph:
-    """A fresh net: build("fashion", num_classes=10, seed=0). UserError on an unknown name."""
-    if name not in MODELS:
-        raise UserError(f"unknown model {name!r}: expected one of {', '.join(MODELS)}")
+    """A fresh net: build("fashion", num_classes=10, seed=0). UserError on what there is not."""
+    known = options_of(name)
+    if unknown := options.keys() - set(known):
+        raise UserError(f"{name} has no {min(unknown)} to choose, but {', '.join(known)}")
     return MODELS[name](**options)

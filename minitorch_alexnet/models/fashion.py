@@ -1,19 +1,24 @@
 """AlexNet's shape at 28×28: five conv layers, grouped as the paper's, and three FC layers."""
 
 from .. import init
+from ..errors import UserError
 from ..graph import Graph
 from ..layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from ..streams import stream
 
 
-def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1, dropout: float = 0.5) -> Graph:
-    """Images (channels, 28, 28) -> num_classes logits.
+def fashion(
+    num_classes=10, seed=0, channels=1, dropout=0.5, devices: str = "cpu", size: int = 28
+) -> Graph:
+    """Images (channels, size, size), 24 to 32 pixels wide -> num_classes logits.
 
     The paper's layers in the paper's order, with a quarter of its maps (conv1 has a sixth: there
     are no colours to tell apart). The 11×11 kernels of stride 4 become 5×5 of stride 1, for in
     28×28 pixels there is nothing to throw away; fc6 and fc7 have a sixteenth of the units.
     """
-    net = Graph(input_shape=(channels, 28, 28))
+    if not 24 <= size <= 32:
+        raise UserError(f"fashion takes images of 24 to 32 pixels, got {size}")
+    net = Graph(input_shape=(channels, size, size), device=devices)
     net.add("conv1", Conv2d(channels, 16, 5))
     net.add("relu1", ReLU())
     net.add("norm1", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, groups=2))
@@ -29,25 +34,13 @@ def fashion(num_classes: int = 10, seed: int = 0, channels: int = 1, dropout: fl
     net.add("conv5", Conv2d(96, 64, 3, padding=1, groups=2))
     net.add("relu5", ReLU())
     net.add("pool5", MaxPool2d(3, stride=2, ceil_mode=True))
-    net.add("flatten", Flatten())
-    net.add("fc6", Linear(64 * 3 * 3, 256))
+    (features,) = net.add("flatten", Flatten())
+    net.add("fc6", Linear(features, 256))
     net.add("relu6", ReLU())
     net.add("drop6", Dropout(dropout, rng=stream(seed, "dropout", 6)))
     net.add("fc7", Linear(256, 256))
     net.add("relu7", ReLU())
     net.add("drop7", Dropout(dropout, rng=stream(seed, "dropout", 7)))
     net.add("fc8", Linear(256, num_classes))
-    rules = {
-        "weight": init.he,
-        "bias": init.constant(0),
-        "conv2.weight": he_after_norm,
-        "conv3.weight": he_after_norm,
-        "fc8.weight": init.gaussian(0.01),
-    }
-    init.initialise(net, stream(seed, "weights"), rules)
+    init.initialise(net, stream(seed, "weights"), init.STANDARDIZED)
     return net
-
-
-def he_after_norm(rng, shape, dtype):
-    """He, times the k^β by which the LRN before it makes small signals smaller."""
-    return init.he(rng, shape, dtype) * dtype.type(2**0.75)

@@ -309,5 +309,7 @@ def test_pairs_and_paddings():
     assert as_padding((1, 2)) == ((1, 1), (2, 2))
     assert as_padding(((0, 3), (1, 2))) == ((0, 3), (1, 2))
     assert short(((2, 2), (2, 2))) == 2
-    assert short(((0, 3), (0, 3))) == (0, 3)
+    assert short(((0, 3), (0, 3))) == ((0, 3), (0, 3))  # (0, 3) would be left and right
+    assert short(((1, 1), (2, 2))) == (1, 2)
+    assert short(((0, 3), (1, 1))) == ((0, 3), (1, 1))
     assert short((3, 2)) == (3, 2)
