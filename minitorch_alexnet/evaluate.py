@@ -1,10 +1,14 @@
 """How good is a net? Losses, accuracies and confusions from its outputs."""
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
+from .data.loader import Loader
+from .data.transforms import Normalize, centre, ten_crops
 from .device import Device
+from .errors import UserError
 from .graph import Graph
 from .layers.loss import log_softmax
 
@@ -46,9 +50,65 @@ class Evaluation:
         return counts
 
 
-def evaluate(net: Graph, batches: Iterable[tuple]) -> Evaluation:
-    """Run the net, as in testing, over batches of (images, labels): a Loader, say."""
+def views(
+    dataset, net: Graph, normalize: Normalize, batch_size: int = 128, crops: int = 1
+) -> list[Loader]:
+    """Loaders that show the net the centre of each image, or ten parts of it (section 4.1).
+
+    crops: 1 or 10. Raises UserError on another number.
+    """
+    if crops not in (1, 10):
+        raise UserError(f"crops must be 1, the centre, or 10, got {crops}")
+    shape, part = dataset.images.shape, net.input_shape
+    parts = ten_crops(shape, part) if crops == 10 else [centre(shape, part)]
+    return [Loader(dataset, batch_size, normalize, net.device, crop=part) for part in parts]
+
+
+def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
+    """Run the net, as in testing, over batches of (images, labels): a Loader, say.
+
+    Several views of the same images in the same order have their softmax averaged: its logarithm
+    then takes the place of the logits.
+    """
+    outputs, labels = zip(*(_answers(net, view) for view in views), strict=True)
+    if len(views) == 1:
+        return Evaluation(outputs[0], labels[0])
+    total = np.logaddexp.reduce([log_softmax(logits) for logits in outputs])
+    return Evaluation(total - math.log(len(outputs)), labels[0])
+
+
+def _answers(net, batches):
     host = Device("cpu")
     answers = [(host.array(net.forward(x, train=False)), labels) for x, labels in batches]
     logits, labels = zip(*answers, strict=True)
-    return Evaluation(np.concatenate(logits), np.concatenate(labels))
+    return np.concatenate(logits), np.concatenate(labels)
+
+
+def features(net: Graph, images) -> np.ndarray:
+    """What the last layer reads of images (n, C, H, W): AlexNet's fc7, (n, 4096), on the host."""
+    *_, last = net.nodes.values()
+    _, kept = net.forward(images, train=False, keep=last.sources)
+    return Device("cpu").array(kept[last.sources[0]]).reshape(len(images), -1)
+
+
+def nearest(
+    net: Graph, queries: np.ndarray, batches: Iterable[tuple], count: int = 6
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images whose features lie closest to those of the queries (Figure 4, right).
+
+    queries: (q, F), from features();  batches: of (images, labels), the images to look among
+    Returns Euclidean distances (q, count), rising, and the images' numbers (q, count).
+    """
+    distances = np.empty((len(queries), 0))
+    numbers = np.empty((len(queries), 0), int)
+    seen = 0
+    for images, _ in batches:  # only the closest are kept, however many there are
+        found = features(net, images)
+        gaps = np.stack([np.linalg.norm(found - query, axis=1) for query in queries])
+        distances = np.hstack([distances, gaps])
+        numbers = np.hstack([numbers, np.tile(seen + np.arange(len(found)), (len(queries), 1))])
+        best = np.argsort(distances, axis=1, kind="stable")[:, :count]
+        distances = np.take_along_axis(distances, best, axis=1)
+        numbers = np.take_along_axis(numbers, best, axis=1)
+        seen += len(found)
+    return distances, numbers

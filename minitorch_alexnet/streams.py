@@ -2,7 +2,7 @@
 
 import numpy as np
 
-PURPOSES = ("weights", "dropout", "validation", "shuffle", "augment")
+PURPOSES = ("weights", "dropout", "validation", "shuffle", "augment", "colour")
 
 
 def stream(seed: int, purpose: str, number: int = 0) -> np.random.Generator:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import platform
+from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_info
@@ -12,6 +13,7 @@ from ..data import fashion_mnist
 from ..device import blas_can_be_limited, get_workers, usable_cores
 from ..errors import UserError
 from ..gradcheck import check_layer
+from ..graph import Graph
 from ..layers import (
     Concat,
     Conv2d,
@@ -23,14 +25,20 @@ from ..layers import (
     MaxPool2d,
     ReLU,
     Tanh,
+    Upsample,
 )
 from ..models import MODELS, build
+from .runs import save_figure
 
 
 def add_commands(add_command) -> None:
     command = add_command("summary", run_summary, "Print a model's layers, shapes and counts.")
-    command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
-    command.add_argument("--classes", type=int, default=10, metavar="N", help="outputs")
+    _add_model(command)
+    command = add_command("graph", run_graph, "Draw a model, with what crosses between devices.")
+    _add_model(command)
+    command.add_argument(
+        "--out", metavar="FILE", help="a .png or .svg (default: MODEL.png in this folder)"
+    )
     command = add_command(
         "gradcheck", run_gradcheck, "Hold the layers' gradients against finite differences."
     )
@@ -39,8 +47,32 @@ def add_commands(add_command) -> None:
     add_command("doctor", run_doctor, "Say what this machine has, and what is missing.")
 
 
+def _add_model(command) -> None:
+    command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
+    command.add_argument(
+        "--classes", type=int, metavar="N", help="outputs (default: the model's own, 1000 or 10)"
+    )
+    command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1")
+
+
+def _build(arguments) -> Graph:
+    options = {"num_classes": arguments.classes, "devices": arguments.devices}
+    return build(arguments.model, **{k: v for k, v in options.items() if v is not None})
+
+
 def run_summary(arguments) -> int:
-    print(build(arguments.model, num_classes=arguments.classes).summary())
+    print(_build(arguments).summary())
+    return 0
+
+
+def run_graph(arguments) -> int:
+    from .. import viz  # matplotlib is slow to import
+
+    out = Path(arguments.out or f"{arguments.model}.png")
+    if out.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--out must end with .png or .svg, got {out}")
+    save_figure(out, viz.network(_build(arguments)))
+    print(f"Drawn in {out}")
     return 0
 
 
@@ -58,6 +90,7 @@ CASES = (
     (Dropout(0.3, rescale="train"), [(3, 20)]),
     (Linear(12, 5), [(3, 12)]),
     (Flatten(), [(2, 3, 4, 4)]),
+    (Upsample(2), [(2, 3, 2, 3)]),
     (Copy(to="cpu:1"), [(2, 3, 4, 4)]),
     (Concat(), [(2, 3, 4, 4), (2, 5, 4, 4)]),
 )

@@ -1,55 +1,208 @@
-"""What to do with a finished run: minitorch-alexnet evaluate, predict"""
+"""What to do with a finished run: minitorch-alexnet evaluate, predict, neighbours, filters"""
+
+import csv
+import io
+from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from .. import data
-from ..data.loader import Loader
-from ..data.photo import as_garment, read_photo
+from ..data.photo import as_garment, as_photo, read_photo
+from ..data.transforms import centre
 from ..errors import UserError
-from ..evaluate import evaluate
-from ..layers.loss import log_softmax
-from ..train import load_run
+from ..evaluate import Evaluation, evaluate, features, nearest, views
+from ..files import whole_file, write_text
+from ..train import Run, load_run
+
+SHOWN = 20  # classes to name on screen
 
 
 def add_commands(add_command) -> None:
-    command = add_command("evaluate", run_evaluate, "Test a run's net on its data set's test part.")
-    command.add_argument("folder", metavar="RUN", help="a run folder")
-    command.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
-    command = add_command("predict", run_predict, "Say what a run's net sees in image files.")
-    command.add_argument("folder", metavar="RUN", help="a run folder")
+    command = _add(add_command, "evaluate", run_evaluate, "Test a run's net, class by class.")
+    _add_data(command)
+    command.add_argument(
+        "--train", action="store_true", help="test it on the training images instead"
+    )
+    command.add_argument(
+        "--crops", type=int, choices=(1, 10), help="parts of an image to average over"
+    )
+    command = _add(add_command, "predict", run_predict, "Say what a run's net sees in image files.")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
     command.add_argument("--top", type=int, default=3, metavar="K", help="classes to show")
+    command = _add(
+        add_command,
+        "neighbours",
+        run_neighbours,
+        "Draw the training images that a run's net finds most like a given one (Figure 4).",
+    )
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
+    _add_data(command)
+    command.add_argument("--top", type=int, default=6, metavar="K", help="neighbours to show")
+    command.add_argument("--out", metavar="PNG", help="default: neighbours.png in the run's folder")
+    command = _add(add_command, "filters", run_filters, "Draw a run's first kernels (Figure 3).")
+    command.add_argument("--out", metavar="PNG", help="default: filters.png in the run's folder")
+
+
+def _add(add_command, name, run, text):
+    command = add_command(name, run, text)
+    command.add_argument("folder", metavar="RUN", help="a run folder")
+    command.add_argument(
+        "--model", default="", help="another model for the same weights: alexnet-merged for alexnet"
+    )
+    command.add_argument("--devices", default="", help="where the net shall live")
+    return command
+
+
+def _add_data(command) -> None:
+    command.add_argument("--data", metavar="DIR", help="where the images are now, if they moved")
+    command.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
+
+
+def _run_and_data(arguments) -> tuple[Run, data.Data]:
+    trained = load_run(arguments.folder, arguments.model, arguments.devices)
+    name = arguments.data or trained.config.data
+    loaded = data.load(name, arguments.data_dir or trained.config.data_dir)
+    if loaded.test.class_names != trained.class_names:
+        raise UserError(f"{loaded.name} has other classes than {arguments.folder} was trained on")
+    if loaded.test.images.shape[1:] != trained.normalize.mean.shape:
+        raise UserError(
+            f"{loaded.name} has images of {loaded.test.images.shape[1:]}, {arguments.folder} was"
+            f" trained on {trained.normalize.mean.shape}"
+        )
+    return trained, loaded
 
 
 def run_evaluate(arguments) -> int:
-    trained = load_run(arguments.folder)
-    loaded = data.load(trained.config.data, arguments.data_dir or trained.config.data_dir)
-    batches = Loader(loaded.test, trained.config.batch_size, trained.normalize)
-    result = evaluate(trained.net, batches)
-    print(
-        f"{trained.config.model} on {loaded.name}, {len(result.labels):,} test images:"
-        f" accuracy {result.accuracy:.2%}, top-5 {result.top(5):.2%}, loss {result.loss:.4f}"
+    trained, loaded = _run_and_data(arguments)
+    dataset = loaded.train if arguments.train else loaded.test
+    crops = arguments.crops or trained.config.crops
+    result = evaluate(
+        trained.net,
+        *views(dataset, trained.net, trained.normalize, trained.config.batch_size, crops),
     )
-    counts = result.confusion()
-    shares = counts.diagonal() / counts.sum(axis=1).clip(1)
-    _bars(trained.class_names, shares)
+    print(
+        f"{trained.config.model} on {loaded.name}, {len(result.labels):,}"
+        f" {'training' if arguments.train else 'test'} images"
+        + (", ten crops each" if crops == 10 else "")
+        + f": accuracy {result.accuracy:.2%}, top-5 {result.top(5):.2%}, loss {result.loss:.4f}"
+    )
+    _classes(trained.class_names, result)
+    if not arguments.train:
+        keep_classes(Path(arguments.folder), trained.class_names, result)
+        print(f"All classes are in {arguments.folder}: classes.csv, confusion.png.")
     return 0
 
 
+def _classes(names, result: Evaluation) -> None:
+    """The classes' accuracies; of many, those of the worst and of the best."""
+    shares, counts = _shares(result)
+    order = np.arange(len(names))
+    if len(names) > SHOWN:
+        print(f"The {SHOWN // 2} worst and the {SHOWN // 2} best classes:")
+        tested = np.flatnonzero(counts)
+        order = tested[np.argsort(shares[tested], kind="stable")]
+        order = np.concatenate([order[: SHOWN // 2], order[-SHOWN // 2 :]])
+    _bars([names[i] for i in order], shares[order])
+
+
+def _shares(result: Evaluation):
+    """Each class's accuracy, 0 … 1, and its number of images."""
+    matrix = result.confusion()
+    counts = matrix.sum(axis=1)
+    return matrix.diagonal() / counts.clip(1), counts
+
+
+def keep_classes(folder: Path, names, result: Evaluation) -> None:
+    """Write classes.csv and confusion.png."""
+    from .. import viz  # matplotlib is slow to import
+
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("class", "images", "accuracy"))
+    for name, share, count in zip(names, *_shares(result), strict=True):
+        rows.writerow((name, count, f"{share:.4f}"))
+    write_text(folder / "classes.csv", text.getvalue())
+    save_figure(folder / "confusion.png", viz.confusion(result.confusion(), names))
+
+
+def save_figure(path: Path, figure) -> None:
+    with whole_file(path) as file:
+        figure.savefig(file, format=path.suffix[1:].lower() or "png")
+
+
 def run_predict(arguments) -> int:
-    trained = load_run(arguments.folder)
+    trained = load_run(arguments.folder, arguments.model, arguments.devices)
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
-    if trained.config.data == "arrays":
-        raise UserError("this run's images were arrays in Python: use load_run there")
     for path in arguments.images:
-        image = as_garment(read_photo(path), size=trained.net.input_shape[1])
-        logits = trained.net.predict(trained.normalize(image[None], trained.net.device))
-        shares = np.exp(log_softmax(logits))[0]
+        pixels = _pixels(trained, path)
+        logits = trained.net.predict(_seen(trained, pixels))
+        shares = Evaluation(logits, np.zeros(1, int)).probabilities[0]
         best = np.argsort(-shares, kind="stable")[: arguments.top]
         print(path)
         _bars([trained.class_names[i] for i in best], shares[best])
     return 0
+
+
+def _pixels(trained: Run, path: str) -> np.ndarray:
+    """An image file made into what the run's images were, (C, H, W) uint8."""
+    if trained.config.data == "arrays":
+        raise UserError("this run's images were arrays in Python: use load_run there")
+    channels, _, size = trained.normalize.mean.shape
+    return (as_garment if channels == 1 else as_photo)(read_photo(path), size)
+
+
+def _seen(trained: Run, pixels: np.ndarray):
+    """What the net reads of an image: its centre, normalised."""
+    part = centre(pixels.shape, trained.net.input_shape)
+    return trained.normalize(part(pixels)[None], trained.net.device)
+
+
+def run_neighbours(arguments) -> int:
+    from .. import viz  # matplotlib is slow to import
+
+    if arguments.top < 1:
+        raise UserError(f"--top must be at least 1, got {arguments.top}")
+    trained, loaded = _run_and_data(arguments)
+    pixels = [_pixels(trained, path) for path in arguments.images]
+    queries = np.concatenate([features(trained.net, _seen(trained, p)) for p in pixels])
+    (loader,) = views(loaded.train, trained.net, trained.normalize, trained.config.batch_size)
+    batches = tqdm(loader, unit=" batches", disable=None, leave=False, dynamic_ncols=True)
+    distances, numbers = nearest(trained.net, queries, batches, arguments.top)
+    titles = []
+    for path, row, found in zip(arguments.images, distances, numbers, strict=True):
+        classes = [loaded.train.class_names[i] for i in loaded.train.labels[found]]
+        titles.append([f"{c}\n{d:.3f}" for c, d in zip(classes, row, strict=True)])
+        print(f"{path}: " + ", ".join(f"{c} {d:.3f}" for c, d in zip(classes, row, strict=True)))
+    out = Path(arguments.out or Path(arguments.folder, "neighbours.png"))
+    figure = viz.neighbours(
+        pixels,
+        [Path(path).name for path in arguments.images],
+        [loaded.train.images[found] for found in numbers],
+        titles,
+    )
+    save_figure(out, figure)
+    print(f"Drawn in {out}")
+    return 0
+
+
+def run_filters(arguments) -> int:
+    trained = load_run(arguments.folder, arguments.model, arguments.devices)
+    out = Path(arguments.out or Path(arguments.folder, "filters.png"))
+    save_figure(out, draw_filters(trained.net))
+    print(f"Drawn in {out}")
+    return 0
+
+
+def draw_filters(net):
+    """The first layer's kernels, a block a tower."""
+    from .. import viz  # matplotlib is slow to import
+
+    first = next(node for node in net.nodes.values() if node.layer.params)
+    twins = [node for node in net.nodes.values() if node.joined_name == first.joined_name]
+    names = [f"tower {node.tower}, {node.device}" if node.tower else "" for node in twins]
+    return viz.filters(net.state_dict()[f"{first.joined_name}.weight"], names)
 
 
 def _bars(names, shares) -> None:

@@ -1,5 +1,6 @@
 """minitorch-alexnet train"""
 
+import argparse
 import contextlib
 import platform
 import signal
@@ -18,9 +19,11 @@ from ..config import RECIPES, SCHEDULES, Config, read_config
 from ..device import get_workers
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate
-from ..files import whole_file, write_json
+from ..files import write_json
 from ..models import MODELS
 from ..train import Trainer
+from .prepare import prepared
+from .runs import draw_filters, keep_classes, save_figure
 
 # Settings of a recipe that the command line can change: each with its type and its help.
 SETTINGS = {
@@ -29,67 +32,96 @@ SETTINGS = {
     "lr": (float, "the highest learning rate"),
     "schedule": (str, "how the rate changes: " + ", ".join(SCHEDULES)),
 }
-# The other options, as they are when nobody says a word.
-DEFAULTS = {
-    "model": Config.model,
-    "data": "auto",
-    "recipe": Config.recipe,
-    "seed": Config.seed,
+# Other settings of a run, with their type, the name of their value and their help.
+CHOICES = {
+    "devices": (
+        str,
+        "A[,B]",
+        "where the net lives; for alexnet two of them (default: cpu:0,cpu:1)",
+    ),
+    "size": (int, "S", "the side of the images that fashion and alexnet-small read (default: all)"),
+    "freeze": (str, "LAYERS", "layers that do not learn: conv1,conv2"),
+    "seed": (int, "N", f"decides every random choice (default: {Config.seed})"),
 }
+OTHERS = ("model", "data", "data_dir", "recipe", "source", "augment", "out")
+LONG = 1e13  # multiply-adds of a training: what takes minutes, and is announced
 
 
 def add_commands(add_command) -> None:
     command = add_command("train", run, "Train a net and keep the run in a folder.")
-    command.set_defaults(**DEFAULTS)
-    command.add_argument("--model", choices=MODELS, help="the net")
+    command.add_argument(
+        "--model",
+        metavar="NAME",
+        help="the net (default: fashion, for a folder alexnet); any of " + ", ".join(MODELS),
+    )
     command.add_argument(
         "--data",
-        choices=data.DATASETS,
-        help="auto: Fashion-MNIST if it can be had, else drawn silhouettes",
+        metavar="NAME|DIR",
+        help=f"{', '.join(data.DATASETS)}, or a folder with train/CLASS/* and val/CLASS/* (default:"
+        " auto, which is Fashion-MNIST if it can be had, else drawn silhouettes)",
     )
     command.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
-    command.add_argument("--recipe", choices=RECIPES, help="what the options below start from")
+    command.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="what the options below start from (default: quick, for a folder small-set)",
+    )
     for name, (kind, text) in SETTINGS.items():
         recipes = {r: RECIPES[r].get(name, getattr(Config, name)) for r in RECIPES}
         command.add_argument(
-            f"--{name.replace('_', '-')}",
+            _option(name),
             type=kind,
             metavar=kind.__name__.upper(),
             help=f"{text} (default: {', '.join(f'{r} {value}' for r, value in recipes.items())})",
         )
-    command.add_argument("--seed", type=int, help="decides every random choice")
+    command.add_argument(
+        "--augment",
+        action=argparse.BooleanOptionalAction,
+        help="random parts and reflections of the images, or not (default: the recipe's)",
+    )
+    command.add_argument(
+        "--from", dest="source", metavar="RUN", help="start with this run's weights where they fit"
+    )
+    for name, (kind, metavar, text) in CHOICES.items():
+        command.add_argument(_option(name), type=kind, metavar=metavar, help=text)
     command.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/<date>)")
     command.add_argument(
-        "--resume", metavar="RUN", help="go on with this run folder; its own options hold"
+        "--resume",
+        metavar="RUN",
+        help="go on with this run folder; its own options hold, but for --devices",
     )
+
+
+def _option(name: str) -> str:
+    return "--" + {"source": "from"}.get(name, name).replace("_", "-")
 
 
 def run(arguments) -> int:
     if arguments.resume:
-        untold = dict.fromkeys([*SETTINGS, "out", "data_dir"]) | DEFAULTS
-        for name, default in untold.items():
-            if getattr(arguments, name) != default:
-                option = name.replace("_", "-")
-                raise UserError(f"--resume goes on with the run's settings: leave out --{option}")
+        for name in [*SETTINGS, *CHOICES, *OTHERS]:
+            if getattr(arguments, name) is not None and name != "devices":
+                raise UserError(
+                    f"--resume goes on with the run's settings: leave out {_option(name)}"
+                )
         folder = Path(arguments.resume)
         config = read_config(folder)
+        config = replace(config, devices=arguments.devices or config.devices)
         loaded = data.load(config.data, config.data_dir)
     else:
         folder = Path(arguments.out or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         if (folder / "config.json").exists():
             raise UserError(f"{folder} holds a run already: --resume {folder}, or another --out")
-        loaded = data.load(arguments.data, arguments.data_dir)
+        name = arguments.data or "auto"
+        if name not in data.DATASETS and Path(name).is_dir():
+            name = prepared(name)
+        loaded = data.load(name, arguments.data_dir)
         config = _config(arguments, loaded)
     if config.note:
         print(f"Note: {config.note}\n")
-    trainer = Trainer(loaded.train, config, folder)
+    trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
     if arguments.resume and trainer.resume() and not trainer.finished:
         print(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
-    print(
-        f"Training {config.model} on {loaded.name}: {len(trainer.train_loader.dataset):,} images,"
-        f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
-        f" {get_workers().threads} threads. Run folder: {folder}"
-    )
+    _announce(trainer, loaded)
     with _bar(trainer) as bar, _ctrl_c(trainer), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
         trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
@@ -99,14 +131,16 @@ def run(arguments) -> int:
             f"\nGo on with:  minitorch-alexnet train --resume {folder}"
         )
         return 130
-    test = evaluate(trainer.net, trainer.loader(loaded.test))
+    test = evaluate(trainer.net, *trainer.views(loaded.test, config.crops))
     _keep_result(trainer, loaded, test)
     _draw(trainer, loaded, test)
+    top5 = f", top-5 {test.top(5):.2%}," if len(trainer.class_names) > 10 else ""
     print(
-        f"\nTest accuracy {test.accuracy:.2%} on {len(test.labels):,} images of {loaded.name}"
-        f" after {trainer.epoch} epochs and {trainer.seconds:.0f} s of training."
+        f"\nTest accuracy {test.accuracy:.2%}{top5} on {len(test.labels):,} images of {loaded.name}"
+        + (", ten crops each," if config.crops == 10 else "")
+        + f" after {trainer.epoch} epochs and {trainer.seconds:.0f} s of training."
         f"\nPictures, metrics and the net are in {folder}: curves.png, filters.png,"
-        " confusion.png, mistakes.png, metrics.csv, result.json, checkpoint.npz."
+        " confusion.png, mistakes.png, metrics.csv, classes.csv, result.json, checkpoint.npz."
         f"\nNext:  minitorch-alexnet evaluate {folder}"
         f"\n       minitorch-alexnet predict {folder} YOUR_IMAGE.png"
         + ("\n       minitorch-alexnet train --recipe full" if config.recipe == "quick" else "")
@@ -116,22 +150,50 @@ def run(arguments) -> int:
 
 def _config(arguments, loaded: data.Data) -> Config:
     """The recipe, changed by what the command line says."""
+    folder = loaded.name not in data.DATASETS
+    recipe = arguments.recipe or ("small-set" if folder else Config.recipe)
     config = Config(
-        model=arguments.model,
+        model=arguments.model or ("alexnet" if folder else Config.model),
         data=loaded.name,
         note=loaded.note,
         data_dir=arguments.data_dir and str(Path(arguments.data_dir).resolve()),
-        recipe=arguments.recipe,
-        seed=arguments.seed,
-        **RECIPES[arguments.recipe],
+        recipe=recipe,
+        source=str(Path(arguments.source).resolve()) if arguments.source else "",
+        **RECIPES[recipe],
     )
-    said = {name: getattr(arguments, name) for name in SETTINGS}
+    said = {name: getattr(arguments, name) for name in [*SETTINGS, *CHOICES, "augment"]}
     said = {name: value for name, value in said.items() if value is not None}
     return replace(config, **said)
 
 
+def _announce(trainer: Trainer, loaded: data.Data) -> None:
+    config, dataset = trainer.config, trainer.train_loader.dataset
+    if trainer.taken:
+        anew = trainer.net.state_dict().keys() - set(trainer.taken)
+        print(f"From {config.source}: all weights but {', '.join(sorted(anew))}, which start anew.")
+    print(
+        f"Training {config.model} on {loaded.name}: {len(dataset):,} images,"
+        f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
+        f" {get_workers().threads} threads. Run folder: {trainer.folder}"
+    )
+    work = 3 * trainer.net.multiply_adds() * len(dataset) * (config.epochs - trainer.epoch)
+    if work > LONG:
+        seconds, memory = trainer.estimate()
+        print(f"This will take about {_duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
+    sys.stdout.flush()  # for whoever reads along in a file
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in ("days", 86400), ("hours", 3600), ("minutes", 60):
+        if seconds > 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
 class _Bar(tqdm):
     """Progress over the whole run, in images."""
+
+    warned = False
 
     def step(self, trainer: Trainer) -> None:
         loss, accuracy = trainer.loss_sum / trainer.seen, trainer.correct / trainer.seen
@@ -145,9 +207,17 @@ class _Bar(tqdm):
         self.write(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, accuracy"
             f" {row['train_accuracy']:.2%}; validation loss {row['validation_loss']:.4f},"
-            f" accuracy {row['validation_accuracy']:.2%}; {row['seconds']:.0f} s",
+            f" accuracy {row['validation_accuracy']:.2%}; {row['seconds']:.0f} s,"
+            f" {row['waited']:.1f} waiting for images",
             file=sys.stdout,
         )
+        if trainer.guessing and not self.warned and trainer.config.init != "small-set":
+            self.warned = True
+            self.write(
+                "Note: the loss is still that of guessing. From the paper's small weights a small"
+                " data set needs very many steps: train --recipe small-set starts otherwise.",
+                file=sys.stdout,
+            )
         sys.stdout.flush()  # for whoever reads along in a file
 
 
@@ -193,6 +263,8 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
             "model": trainer.config.model,
             "recipe": trainer.config.recipe,
             "test_accuracy": test.accuracy,
+            "test_top5": test.top(5),
+            "test_crops": trainer.config.crops,
             "test_loss": test.loss,
             "epochs": trainer.epoch,
             "seconds": round(trainer.seconds, 2),
@@ -212,13 +284,11 @@ def _draw(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
     from .. import viz  # matplotlib is slow to import, and the other commands do without
 
     names = loaded.test.class_names
-    first = next(iter(trainer.net.state_dict().values()))
     figures = {
         "curves": viz.curves(trainer.history),
-        "filters": viz.filters(first),
-        "confusion": viz.confusion(test.confusion(), names),
+        "filters": draw_filters(trainer.net),
         "mistakes": viz.mistakes(loaded.test.images, test.labels, test.probabilities, names),
     }
     for name, figure in figures.items():
-        with whole_file(trainer.folder / f"{name}.png") as file:
-            figure.savefig(file, format="png")
+        save_figure(trainer.folder / f"{name}.png", figure)
+    keep_classes(trainer.folder, names, test)

@@ -1,34 +1,43 @@
 """Data sets by name."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import DataError
-from . import fashion_mnist, silhouettes
+from . import fashion_mnist, image_folder, silhouettes
 from .arrays import ArrayDataset
+from .image_folder import ImageFolder
 
 DATASETS = ("auto", "fashion-mnist", "silhouettes")
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set's two halves. note: why it is not the one hoped for, or ""."""
+    """A data set to train on and one to test on.
+
+    validation: to watch a training with, where the set brings one; note: why it is not the data
+    hoped for, or ""
+    """
 
     name: str
-    train: ArrayDataset
-    test: ArrayDataset
+    train: ArrayDataset | ImageFolder
+    test: ArrayDataset | ImageFolder
+    validation: ImageFolder | None = None
     note: str = ""
 
 
 def load(name: str = "auto", data_dir: str | None = None) -> Data:
     """auto is Fashion-MNIST if it can be had, and else the drawn silhouettes, with a note.
 
+    name: one of DATASETS, or the folder that `prepare` has filled: its val is both validation and
+          test
     data_dir: where Fashion-MNIST's four files are; given one, nothing else will do.
     Raises DataError if `name` is unknown or its data cannot be had.
     """
     if name == "arrays":
         raise DataError("the run's images were arrays in Python: go on with it there")
     if name not in DATASETS:
-        raise DataError(f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}")
+        return _folder(name)
     note = ""
     if name != "silhouettes":
         try:
@@ -38,4 +47,15 @@ def load(name: str = "auto", data_dir: str | None = None) -> Data:
             if name == "fashion-mnist" or data_dir:
                 raise
             note = f"drawn silhouettes take the place of Fashion-MNIST: {error}"
-    return Data("silhouettes", silhouettes.load("train"), silhouettes.load("test"), note)
+    train, test = (silhouettes.load(split) for split in ("train", "test"))
+    return Data("silhouettes", train, test, note=note)
+
+
+def _folder(name):
+    if not name or not Path(name).is_dir():
+        raise DataError(
+            f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, or a folder of"
+            " images"
+        )
+    train, val = image_folder.load(name)
+    return Data(str(Path(name).resolve()), train, val, validation=val)

@@ -1,6 +1,7 @@
 """Your own arrays as a data set."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,8 @@ class ArrayDataset:
     images: (N, C, H, W), uint8 (0-255) or floating point; (N, H, W) gains one channel
     labels: (N,) integers in 0 … num_classes-1
     class_names: one name a class; default "0", "1", …  Their number sets num_classes.
+
+    mean, deviation, covariance: of the pixels, worked out when first asked for
 
     Raises DataError on shapes, dtypes or labels that do not fit together.
     """
@@ -44,6 +47,27 @@ class ArrayDataset:
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """(C, H, W): each pixel's mean over the images."""
+        return self.images.mean(axis=0, dtype=np.float64)
+
+    @cached_property
+    def deviation(self) -> float:
+        """The standard deviation of all pixels, each about its own mean; 1 if they never vary."""
+        squares = sum(np.square(image - self.mean).sum() for image in self.images)
+        return float(np.sqrt(squares / self.images.size)) or 1.0
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """(C, C): of the channels' values over all pixels of all images."""
+        centre = self.mean.mean(axis=(1, 2))[:, None]
+        total = np.zeros((len(centre), len(centre)))
+        for image in self.images:
+            colours = image.reshape(len(centre), -1) - centre
+            total += colours @ colours.T  # (C, H·W) @ (H·W, C)
+        return total / (self.images.size / len(centre))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,43 +1,47 @@
 """Batches in a shuffled order that depends on (seed, epoch) alone, made ready in the background."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
 from ..device import Device
 from ..errors import UserError
 from ..streams import stream
-from .arrays import ArrayDataset
-from .transforms import Normalize
+from .transforms import ColourNoise, CropAndFlip, Normalize, View
 
 AHEAD = 3  # batches made ready while the net works on one
 
 
 class Loader:
-    """Iterate over an epoch's batches: images (n, C, H, W) float32 on the device, labels (n,).
+    """Iterate over an epoch's batches: images (n, C, h, w) float32 on the device, labels (n,).
 
-    normalize: turns the data set's images into what the net reads
+    normalize: turns pixels into what the net reads
     seed: shuffles each epoch in its own way; None keeps the data set's order
-    augment: called as augment(images, epoch, index, total) on the host, or None
+    crop: picks the pixels, on the host: a View, a CropAndFlip, or None for all of them
+    colour: shifts the colours, or None
+    waited: the seconds that whoever iterates has waited for batches so far
 
     The last batch of an epoch is smaller where the batch size does not divide the data set.
     """
 
     def __init__(
         self,
-        dataset: ArrayDataset,
+        dataset,
         batch_size: int,
         normalize: Normalize,
         device: Device | str = "cpu",
         seed: int | None = None,
-        augment: Callable | None = None,
+        crop: View | CropAndFlip | None = None,
+        colour: ColourNoise | None = None,
     ):
         if batch_size < 1:
             raise UserError(f"the batch size must be at least 1, got {batch_size}")
         self.dataset, self.batch_size, self.normalize = dataset, batch_size, normalize
-        self.device, self.seed, self.augment = Device(device), seed, augment
+        self.device, self.seed, self.crop, self.colour = Device(device), seed, crop, colour
+        self.waited = 0.0
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -57,15 +61,20 @@ class Loader:
                 index = order[i * self.batch_size : (i + 1) * self.batch_size]
                 waiting.append(background.submit(self._pick, epoch, index))
                 if len(waiting) > AHEAD:
-                    yield self._ready(*waiting.popleft().result())
+                    yield self._ready(waiting.popleft())
             while waiting:
-                yield self._ready(*waiting.popleft().result())
+                yield self._ready(waiting.popleft())
 
     def _pick(self, epoch, index):
-        images, labels = self.dataset.images[index], self.dataset.labels[index]
-        if self.augment:
-            images = self.augment(images, epoch, index, len(self.dataset))
-        return images, labels
+        images, labels, shift = self.dataset.images[index], self.dataset.labels[index], None
+        if self.crop:
+            images = self.crop(images, epoch, index, len(self.dataset))
+        if self.colour:
+            shift = self.colour(epoch, index, len(self.dataset))
+        return images, labels, shift
 
-    def _ready(self, images, labels):
-        return self.normalize(images, self.device), labels
+    def _ready(self, batch: Future):
+        clock = time.perf_counter()
+        images, labels, shift = batch.result()
+        self.waited += time.perf_counter() - clock
+        return self.normalize(images, self.device, shift), labels

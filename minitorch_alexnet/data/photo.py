@@ -1,14 +1,15 @@
-"""One image file, made into what a 28×28 net was trained on."""
+"""One image file, made into what a net was trained on."""
 
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from ..errors import DataError
 
 MAX_PIXELS = 100_000_000
+KINDS = {"1": "1 bit", "L": "greyscale", "LA": "greyscale", "P": "palette", "F": "floating point"}
 
 
 def read_photo(path: str | Path) -> Image.Image:
@@ -16,13 +17,20 @@ def read_photo(path: str | Path) -> Image.Image:
 
     Raises DataError if it is missing, not an image, damaged, or larger than MAX_PIXELS.
     """
+    return examine(path)[0]
+
+
+def examine(path: str | Path) -> tuple[Image.Image, list[str]]:
+    """read_photo's image, and what makes the file no plain upright RGB: "converted from CMYK", …"""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on size; ours is the one that counts
             with Image.open(path) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
-                return _common_mode(ImageOps.exif_transpose(image))
+                orientation = image.getexif().get(ExifTags.Base.Orientation)
+                photo = _common_mode(ImageOps.exif_transpose(image))
+                return photo, _remarks(image.mode, photo, orientation)
     except FileNotFoundError:
         raise DataError(f"there is no image {path}") from None
     except Image.DecompressionBombError:
@@ -40,15 +48,46 @@ def _common_mode(image: Image.Image) -> Image.Image:
     return image if image.mode == "L" else image.convert("RGB")
 
 
+def _remarks(mode: str, photo: Image.Image, orientation) -> list[str]:
+    remarks = []
+    if mode not in ("RGB", "RGBA"):
+        kind = "16 bit" if mode.startswith("I") else KINDS.get(mode, mode)
+        remarks.append(f"converted from {kind}")
+    if photo.mode == "RGBA" and photo.getchannel("A").getextrema()[0] < 255:
+        remarks.append("transparency laid on white")
+    if orientation in range(2, 9):
+        remarks.append("turned by its EXIF tag")
+    return remarks
+
+
+def _on_white(photo: Image.Image) -> Image.Image:
+    """What is transparent counts as white paper."""
+    if photo.mode != "RGBA":
+        return photo
+    return Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
+
+
+def as_photo(photo: Image.Image, size: int = 256) -> np.ndarray:
+    """A photo the way the paper's were made (section 2): (3, size, size) uint8.
+
+    photo: as read_photo gives it. The shorter side is scaled to `size` and the central square
+    cut out; here the square is cut first, so that a sliver of a photo does not grow huge.
+    """
+    side = min(photo.size)
+    left, top = ((length - side) // 2 for length in photo.size)  # whole: no blur at scale 1
+    square = _on_white(photo).resize(
+        (size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
+    )
+    return np.ascontiguousarray(np.asarray(square.convert("RGB")).transpose(2, 0, 1))
+
+
 def as_garment(photo: Image.Image, size: int = 28) -> np.ndarray:
     """A photo the way Fashion-MNIST's were made: (1, size, size) uint8, bright on black.
 
     photo: as read_photo gives it. Grey, inverted if its border is bright, the longer side
     scaled to `size`, centred on black; what is transparent counts as white paper.
     """
-    if photo.mode == "RGBA":
-        photo = Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
-    grey = photo.convert("L")
+    grey = _on_white(photo).convert("L")
     pixels = np.asarray(grey)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     if np.median(border) > 127:

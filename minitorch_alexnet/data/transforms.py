@@ -1,63 +1,127 @@
 """What happens to images on their way to the net.
 
-Crops and flips pick pixels, in uint8, on the host; the cast and the mean are array maths on the
-device. What befalls an image depends on (seed, epoch, its index) alone, so a resumed run sees
-what the uninterrupted one would have seen, however far a loader reads ahead.
+Crops and flips pick pixels, in uint8, on the host; the cast, the mean and the colour shift are
+array maths on the device. What befalls an image depends on (seed, epoch, its index) alone, so a
+resumed run sees what the uninterrupted one would have seen, however far a loader reads ahead.
 """
+
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..streams import stream
 
 
 class Normalize:
-    """uint8 (n, C, H, W) on any device -> (x - mean) / scale, float32.
+    """uint8 (n, C, h, w) on any device -> (x - mean + shift) / scale, float32.
 
-    mean: (C, H, W), the training set's per-pixel mean (paper, section 2)
+    mean: (C, H, W), the training set's per-pixel mean (paper, section 2). From smaller images,
+          wherever they were cut out, its centre is subtracted, as in the authors' own code.
     scale: 1 leaves the paper's range of 0-255
     """
 
     def __init__(self, mean: np.ndarray, scale: float = 1.0):
         self.mean, self.scale = mean.astype(np.float32), float(scale)
 
-    @classmethod
-    def of(cls, images: np.ndarray) -> "Normalize":
-        """For a training set (N, C, H, W): its mean image, and the deviation of all its pixels."""
-        mean = images.mean(axis=0, dtype=np.float64)
-        squares = sum(np.square(image - mean).sum() for image in images)
-        return cls(mean, np.sqrt(squares / images.size) or 1.0)
-
-    def __call__(self, images, device):
+    def __call__(self, images, device, shift: np.ndarray | None = None):
+        """shift: (n, C, 1, 1), what ColourNoise adds to each image."""
         x = device.array(images).astype(np.float32)
-        x -= device.array(self.mean)
+        x -= device.array(centre(self.mean.shape, x.shape)(self.mean))
+        if shift is not None:
+            x += device.array(shift)
         x /= self.scale
         return x
 
 
-class FlipAndShift:
-    """A horizontal reflection every other time, and a shift by up to `reach` pixels.
+@dataclass(frozen=True)
+class View:
+    """One part of an image: height × width pixels from (top, left) on, reflected or not."""
 
-    The 28×28 counterpart of the paper's reflections and random crops (section 4.1): cropping
-    the image padded by `reach` zeros on each side.
+    top: int
+    left: int
+    height: int
+    width: int
+    flip: bool = False
+
+    def __call__(self, images: np.ndarray, *when) -> np.ndarray:
+        """That part of images (…, H, W), without a copy; the same in every epoch.
+
+        Raises ShapeError if it does not lie in the images.
+        """
+        bottom, right = self.top + self.height, self.left + self.width
+        if min(self.top, self.left) < 0 or bottom > images.shape[-2] or right > images.shape[-1]:
+            raise ShapeError(f"{self} does not lie in images of shape {images.shape}")
+        part = images[..., self.top : bottom, self.left : right]
+        return part[..., ::-1] if self.flip else part
+
+
+def centre(shape: tuple, part: tuple) -> View:
+    """The middle of images (…, H, W) that is as high and wide as `part`, (…, h, w)."""
+    (height, width), (h, w) = shape[-2:], part[-2:]
+    return View((height - h) // 2, (width - w) // 2, h, w)
+
+
+def ten_crops(shape: tuple, part: tuple) -> list[View]:
+    """The four corners and the centre, and their reflections (section 4.1, testing)."""
+    bottom, right = shape[-2] - part[-2], shape[-1] - part[-1]
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
+    return [View(*corner, *part[-2:], flip) for flip in (False, True) for corner in corners]
+
+
+class CropAndFlip:
+    """A part of each image at random, reflected every other time (section 4.1).
+
+    size: (h, w) of the part. 256 - 224 = 32 leaves 33² places, with reflections 2178 parts (the
+          paper counts 2048).
+    padding: zeros to put around the images first, where they have no pixels to spare
     """
 
-    def __init__(self, seed: int, reach: int = 1):
-        self.seed, self.reach = seed, reach
+    def __init__(self, seed: int, size: tuple[int, int], padding: int = 0):
+        self.seed, self.size, self.padding = seed, tuple(size), padding
+        self._drawn = lru_cache(2)(self._draw)  # a loader asks batch by batch
 
     def __call__(self, images: np.ndarray, epoch: int, index: np.ndarray, total: int):
-        """A new array like images (n, C, H, W), which are those at `index` of `total` images."""
-        rng = stream(self.seed, "augment", epoch)
-        flips = rng.integers(0, 2, total)[index]
-        tops, lefts = rng.integers(0, 2 * self.reach + 1, (2, total))[:, index]
-        n, c, h, w = images.shape
-        r = self.reach
-        padded = np.zeros((n, c, h + 2 * r, w + 2 * r), images.dtype)
-        padded[:, :, r : r + h, r : r + w] = images
-        rows = tops[:, None] + np.arange(h)
-        columns = lefts[:, None] + np.where(flips[:, None], np.arange(w)[::-1], np.arange(w))
-        return padded[
-            np.arange(n)[:, None, None, None],
-            np.arange(c)[:, None, None],
-            rows[:, None, :, None],
-            columns[:, None, None, :],
-        ]
+        """Parts (n, C, h, w) of images (n, C, H, W), which are those at `index` of `total`."""
+        p, (h, w) = self.padding, self.size
+        if p:
+            images = np.pad(images, ((0, 0), (0, 0), (p, p), (p, p)))
+        flips, down, right = self._drawn(epoch, total)[:, index]
+        tops = (down * (images.shape[2] - h + 1)).astype(int)
+        lefts = (right * (images.shape[3] - w + 1)).astype(int)
+        parts = np.empty((*images.shape[:2], h, w), images.dtype)
+        for i, image in enumerate(images):
+            parts[i] = View(tops[i], lefts[i], h, w, flips[i] < 0.5)(image)
+        return parts
+
+    def _draw(self, epoch, total):
+        """For each image: flip or not, how far down and how far right, as shares 0 … 1."""
+        return stream(self.seed, "augment", epoch).random((3, total))
+
+
+class ColourNoise:
+    """A shift of each image along the principal components of RGB (section 4.1).
+
+        [p1 p2 p3] · [α1·√λ1, α2·√λ2, α3·√λ3]ᵀ        α ~ N(0, std²), anew at each presentation
+
+    p and λ: eigenvectors and eigenvalues of the RGB values' covariance. The paper writes λ for
+    √λ; its released code has the root, which is what makes sense at 0-255: the shifts then have
+    the covariance std² · C.
+
+    covariance: (C, C), of the training set's pixels
+    """
+
+    def __init__(self, seed: int, covariance: np.ndarray, std: float = 0.1):
+        self.seed, self.std = seed, std
+        variances, components = np.linalg.eigh(covariance)
+        self.axes = components * np.sqrt(variances.clip(0))  # column i is p_i · √λ_i
+        self._drawn = lru_cache(2)(self._draw)  # a loader asks batch by batch
+
+    def __call__(self, epoch: int, index: np.ndarray, total: int) -> np.ndarray:
+        """Shifts (n, C, 1, 1), float32, for the images at `index` of `total`."""
+        shifts = self._drawn(epoch, total)[index] @ self.axes.T  # (n, C) @ (C, C)
+        return shifts.astype(np.float32)[:, :, None, None]
+
+    def _draw(self, epoch, total):
+        return stream(self.seed, "colour", epoch).normal(0, self.std, (total, len(self.axes)))

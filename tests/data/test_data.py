@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minitorch_alexnet import data
-from minitorch_alexnet.data import fashion_mnist, silhouettes
+from minitorch_alexnet.data import fashion_mnist, image_folder, silhouettes
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import DataError
 
@@ -43,6 +43,7 @@ def test_fashion_mnist_where_it_is_to_be_had(name, data_dir, asked):
     loaded = data.load(name, data_dir)
     assert (loaded.name, loaded.note) == ("fashion-mnist", "")
     assert (len(loaded.train), len(loaded.test)) == (6, 4)
+    assert loaded.validation is None  # it brings none of its own
     assert asked == [("fashion-mnist", split, data_dir) for split in ("train", "test")]
 
 
@@ -52,7 +53,7 @@ def test_auto_is_the_default(asked):
 
 def test_auto_falls_back_and_says_so(asked, unavailable):
     loaded = data.load("auto")
-    assert loaded.name == "silhouettes"
+    assert (loaded.name, loaded.validation) == ("silhouettes", None)
     assert (len(loaded.train), len(loaded.test)) == (20, 10)
     assert loaded.note.startswith("drawn silhouettes take the place of Fashion-MNIST")
     assert "planted: not to be had" in loaded.note
@@ -86,4 +87,30 @@ def test_unknown_name(name, asked):
     with pytest.raises(DataError) as error:
         data.load(name)
     assert f"unknown data set {name!r}" in str(error.value)
-    assert "auto, fashion-mnist, silhouettes" in str(error.value)
+    assert "auto, fashion-mnist, silhouettes, or a folder of images" in str(error.value)
+
+
+def test_a_prepared_folders_val_is_what_a_training_is_watched_and_tested_with(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "birds").mkdir()
+    train, val = object(), object()
+    read = {"birds": (train, val)}
+    monkeypatch.setattr(image_folder, "load", lambda folder: read[str(folder)])
+    monkeypatch.chdir(tmp_path)
+    loaded = data.load("birds")
+    assert (loaded.train, loaded.validation, loaded.test) == (train, val, val)
+    assert (loaded.name, loaded.note) == (str(tmp_path.resolve() / "birds"), "")
+
+
+def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
+    with pytest.raises(DataError, match="is not a prepared folder") as error:
+        data.load(str(tmp_path))
+    assert str(tmp_path) in str(error.value)
+
+
+def test_a_file_is_no_data_set(tmp_path):
+    path = tmp_path / "images.npz"
+    path.touch()
+    with pytest.raises(DataError, match="unknown data set"):
+        data.load(str(path))

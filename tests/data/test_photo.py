@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from minitorch_alexnet.data import silhouettes
-from minitorch_alexnet.data.photo import as_garment, read_photo
+from minitorch_alexnet.data.photo import as_garment, as_photo, examine, read_photo
 from minitorch_alexnet.errors import DataError
 
 ORIENTATION = 0x0112
@@ -176,6 +176,63 @@ def test_larger_numbers_than_16_bits_are_white_not_dark():
     assert as_garment(Image.fromarray(pixels))[0, 14, 14] == 255
 
 
+# ---- the paper's way -------------------------------------------------------------------------
+
+
+def lanczos(length, start, side, size):
+    """(size, length): Lanczos-3 weights that make `side` pixels from `start` on into `size`."""
+    scale = side / size
+    centres = start + (np.arange(size) + 0.5) * scale
+    distance = (np.arange(length) + 0.5 - centres[:, None]) / max(scale, 1)
+    weights = np.where(abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(40, 40), (40, 61), (95, 40), (16, 16), (16, 23), (9, 7), (3, 2), (1, 1), (1, 5000)],
+)
+def test_the_central_square_is_scaled(height, width):
+    pixels, side, size = noise(height, width, 3), min(height, width), 16
+    rows = lanczos(height, (height - side) // 2, side, size)
+    columns = lanczos(width, (width - side) // 2, side, size)
+    across = np.einsum("jw,hwc->chj", columns, pixels).clip(0, 255)
+    expected = (rows @ across).clip(0, 255)
+    result = as_photo(Image.fromarray(pixels), size)
+    assert (result.shape, result.dtype) == ((3, size, size), np.uint8)
+    assert result.flags.c_contiguous
+    np.testing.assert_allclose(result, expected, atol=2)  # Pillow rounds after each axis
+
+
+def test_pixels_stay_as_they_are_where_the_shorter_side_fits():
+    pixels = noise(256, 301, 3)
+    expected = pixels[:, 22:278].transpose(2, 0, 1)
+    np.testing.assert_array_equal(as_photo(Image.fromarray(pixels)), expected)
+
+
+def test_a_sliver_does_not_grow_huge():
+    """Scaled as a whole, this one would be 256 × 51,200,000."""
+    result = as_photo(Image.new("RGB", (1, 200_000), (9, 8, 7)))
+    assert (result == np.array([9, 8, 7])[:, None, None]).all()
+
+
+def test_greyscale_becomes_three_equal_channels():
+    np.testing.assert_array_equal(as_photo(Image.fromarray(picture()), 28), [picture()] * 3)
+
+
+def test_transparent_is_white_paper():
+    colour, alpha = np.array([30, 60, 90]), np.array([0, 128, 255])
+    pixels = np.empty((3, 3, 4), np.uint8)
+    pixels[..., :3], pixels[..., 3] = colour, alpha
+    expected = 255 + (colour[:, None] - 255) * alpha / 255
+    result = as_photo(Image.fromarray(pixels), 3)
+    np.testing.assert_allclose(result, np.stack([expected] * 3, axis=1), atol=1)
+
+
 # ---- upright ---------------------------------------------------------------------------------
 
 TURNS = {
@@ -216,6 +273,50 @@ def test_exif_with_a_tag_of_the_wrong_type(tmp_path, suffix, tag, kind, count):
         assert read_photo(path).size == (10, 20)
     except DataError as error:
         assert f"cannot read {path} as an image" in str(error)  # noqa: PT017 (either will do)
+
+
+# ---- what there is to say of a file ------------------------------------------------------------
+
+
+def turned(stored=6):
+    exif = Image.Exif()
+    exif[ORIENTATION] = stored
+    return {"exif": exif}
+
+
+RGB = noise(6, 6, 3)
+REMARKS = {
+    "plain.png": (RGB, "RGB", {}, []),
+    "plain.jpg": (RGB, "RGB", {}, []),
+    "bits.png": (RGB, "1", {}, ["converted from 1 bit"]),
+    "grey.jpg": (RGB, "L", {}, ["converted from greyscale"]),
+    "palette.png": (RGB, "P", {}, ["converted from palette"]),
+    "print.jpg": (RGB, "CMYK", {}, ["converted from CMYK"]),
+    "float.tif": (RGB, "F", {}, ["converted from floating point"]),
+    "16.png": (RGB[..., 0].astype(np.uint16), None, {}, ["converted from 16 bit"]),
+    "opaque.png": (RGB, "RGBA", {}, []),
+    "clear.png": (np.dstack([RGB, RGB[..., 0]]), None, {}, ["transparency laid on white"]),
+    "glass.png": (
+        RGB[..., 0],
+        "P",
+        {"transparency": int(RGB[0, 0, 0]), **turned()},
+        ["converted from palette", "transparency laid on white", "turned by its EXIF tag"],
+    ),
+    "turned.jpg": (RGB, "RGB", turned(8), ["turned by its EXIF tag"]),
+    "turned.tif": (RGB, "RGB", turned(2), ["turned by its EXIF tag"]),
+    "upright.jpg": (RGB, "RGB", turned(1), []),
+    "odd.jpg": (RGB, "RGB", turned(9), []),
+}
+
+
+@pytest.mark.parametrize("name", REMARKS)
+def test_remarks(tmp_path, name):
+    pixels, mode, options, remarks = REMARKS[name]
+    photo = Image.fromarray(pixels)
+    (photo.convert(mode) if mode else photo).save(tmp_path / name, **options)
+    image, said = examine(tmp_path / name)
+    assert said == remarks
+    assert image == read_photo(tmp_path / name)
 
 
 # ---- refused ---------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""minitorch-alexnet prepare"""
+
+import csv
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..data.image_folder import is_prepared
+from ..data.prepare import Summary, prepare
+
+SHOWN = 10  # unusable files to name on screen
+
+
+def add_commands(add_command) -> None:
+    command = add_command("prepare", run, "Make a folder of photographs ready for training, once.")
+    command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
+    command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
+    command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
+    command.add_argument(
+        "--processes", type=int, metavar="N", help="that read images (default: one a core)"
+    )
+
+
+def run(arguments) -> int:
+    out = Path(arguments.out)
+    print(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
+    print(f"Next:  minitorch-alexnet train --data {out}")
+    return 0
+
+
+def prepared(folder: str) -> str:
+    """The folder itself if it is a prepared one, else one beside it that is made of it."""
+    source = Path(folder)
+    if is_prepared(source):
+        return folder
+    out = source.resolve().with_name(source.resolve().name + "-prepared")
+    if not is_prepared(out):
+        print(f"{source} is prepared first, in {out}")
+    print(_told(_with_bar(source, out), out))
+    return str(out)
+
+
+def _with_bar(source, out, size=256, processes=None) -> Summary:
+    with tqdm(unit=" files", disable=None, dynamic_ncols=True) as bar:
+
+        def on_image(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        try:
+            return prepare(source, out, size, processes, on_image)
+        except KeyboardInterrupt:
+            bar.close()
+            print(f"{out} has a part of them; the same command goes on with the rest.")
+            raise
+
+
+def _told(summary: Summary, out: Path) -> str:
+    lines = [f"{summary.train:,} training and {summary.val:,} validation images in {out}."]
+    if summary.unusable or summary.aside:
+        lines.append(
+            f"{summary.unusable:,} images could not be used, {summary.aside:,} other files or"
+            f" folders were left aside; {summary.report} names them:"
+        )
+        with open(summary.report, encoding="utf-8", newline="") as file:
+            refused = [row for row in csv.DictReader(file) if row["used"] == "no"]
+        lines += [f"  {row['file']}: {row['what']}" for row in refused[:SHOWN]]
+        lines += [f"  … and {len(refused) - SHOWN:,} more"] * (len(refused) > SHOWN)
+    return "\n".join(lines)

@@ -1,0 +1,354 @@
+"""The commands on a folder of photographs: prepare, train, and all that is done with a run."""
+
+import csv
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minitorch_alexnet import data, device
+from minitorch_alexnet.cli import train as train_command
+from minitorch_alexnet.cli.main import main
+from minitorch_alexnet.config import RECIPES, read_config
+from minitorch_alexnet.data.image_folder import is_prepared
+from minitorch_alexnet.evaluate import evaluate, views
+from minitorch_alexnet.train import load_run
+
+COLOURS = {"grün": (30, 200, 60), "rot und rund": (210, 40, 30)}  # a class's usual colour
+SIZE = 72
+
+
+def call(*arguments):
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse's
+        return stop.code
+
+
+def photographs(folder):
+    """Noise around a colour a class: 12 to learn from, 4 to test with."""
+    rng = np.random.default_rng(0)
+    for split, count in ("train", 12), ("val", 4):
+        for name, colour in COLOURS.items():
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = np.clip(rng.normal(colour, 60, (80, 96, 3)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of photographs, one of them damaged, beside what was prepared of it."""
+    folder = photographs(tmp_path_factory.mktemp("photos") / "mine")
+    (folder / "train/grün/damaged.jpg").write_bytes(b"\xff\xd8 no more")
+    out = folder.parent / "prepared"
+    assert call("prepare", folder, out, "--size", SIZE, "--processes", "1") == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(folder):
+    return folder.parent / "prepared"
+
+
+TRAIN = ("train", "--model", "alexnet-small", "--size", "64", "--epochs", "2", "--batch-size", "8")
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+    """A finished run's folder, which tests only read."""
+    run = tmp_path_factory.mktemp("runs") / "finished"
+    assert call(*TRAIN, "--data", prepared, "--augment", "--out", run) == 0
+    return run
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(device, "_workers", device._workers)
+    return tmp_path
+
+
+@pytest.fixture
+def copied(finished, place):
+    return shutil.copytree(finished, place / "copied")
+
+
+@pytest.fixture
+def refused(capsys):
+    """Calls a command that has to refuse: status 2, one line on stderr; that line."""
+
+    def refused(*arguments):
+        capsys.readouterr()
+        assert call(*arguments) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error.removeprefix("minitorch-alexnet: ").rstrip("\n")
+
+    return refused
+
+
+def read_json(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def picture(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(float)
+
+
+# ---- prepare -----------------------------------------------------------------------------------
+
+
+def test_prepare_says_what_came_of_the_files(folder, place, capsys):
+    for _ in range(2):  # the second time all is there
+        assert call("prepare", folder, "out", "--size", "24", "--processes", "1") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == "24 training and 8 validation images in out."
+        assert lines[1].startswith("1 images could not be used, 0 other")
+        assert re.match(r"  train/grün/damaged.jpg: .", lines[2])
+        assert lines[3:] == ["Next:  minitorch-alexnet train --data out"]
+    with np.load(place / "out/statistics.npz") as file:
+        assert file["mean"].shape == (3, 24, 24)
+
+
+def test_of_many_unusable_files_the_first_are_named(place, capsys):
+    folder = photographs(place / "mine")
+    for number in range(15):
+        (folder / f"val/grün/x{number:02}.jpg").write_text("no image")
+    assert call("prepare", folder, "out", "--size", "24", "--processes", "1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].startswith("15 images could not be used")
+    assert [line.split(":")[0] for line in lines[2:12]] == [
+        f"  val/grün/x{number:02}.jpg" for number in range(10)
+    ]
+    assert lines[12] == "  … and 5 more"
+
+
+def test_ctrl_c_leaves_what_the_same_command_goes_on_with(folder, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("minitorch_alexnet.cli.prepare.prepare", interrupted)
+    assert call("prepare", folder, "out") == 130
+    assert "the same command goes on" in capsys.readouterr().out
+
+
+def test_training_on_a_folder_prepares_it_first_and_only_once(place, capsys, monkeypatch):
+    folder = photographs(place / "mine")
+    monkeypatch.setattr("minitorch_alexnet.train.Trainer.fit", lambda trainer, **hooks: None)
+    monkeypatch.setattr(train_command, "LONG", 1e20)
+    for run in "ab":
+        assert call("train", "--data", folder, "--model", "alexnet-control", "--out", run) == 130
+        told = capsys.readouterr().out
+        assert ("is prepared first" in told) == (run == "a")
+        assert "24 training and 8 validation images" in told
+        assert f"on {place / 'mine-prepared'}: 24 images" in told
+    assert is_prepared(place / "mine-prepared")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("prepare", "nowhere", "out"), "nowhere"),
+        (("train", "--data", "nowhere"), "unknown data set 'nowhere': expected one of auto"),
+    ],
+)
+def test_a_folder_that_is_not_there(refused, arguments, message):
+    assert message in refused(*arguments)
+
+
+# ---- train -------------------------------------------------------------------------------------
+
+
+def test_train_on_photographs(finished, prepared):
+    config = read_config(finished)
+    assert config.recipe == "small-set"
+    assert config.data == str(prepared)
+    assert (config.augment, config.standardize, config.init) == (True, False, "small-set")
+    run = load_run(finished)
+    assert run.net.input_shape == (3, 64, 64)
+    assert run.normalize.mean.shape == (3, SIZE, SIZE)
+    assert run.normalize.scale == 1
+    assert run.class_names == tuple(sorted(COLOURS))
+    result = read_json(finished / "result.json")
+    loaded = data.load(str(prepared))
+    again = evaluate(run.net, *views(loaded.test, run.net, run.normalize))
+    assert result["test_accuracy"] == again.accuracy
+    assert result["test_top5"] == 1
+    assert picture(finished / "mistakes.png").std() > 1
+
+
+def test_the_default_model_and_recipe_of_a_folder_are_alexnets(prepared, place, monkeypatch):
+    monkeypatch.setattr("minitorch_alexnet.train.Trainer.fit", lambda trainer, **hooks: None)
+    monkeypatch.setattr(train_command, "_announce", lambda trainer, loaded: None)
+    assert call("prepare", prepared.parent / "mine", "large", "--processes", "1") == 0
+    built = []
+    monkeypatch.setattr(
+        train_command, "Trainer", lambda data, config, *_, **__: built.append(config) or 1 / 0
+    )
+    with pytest.raises(ZeroDivisionError):
+        call("train", "--data", "large", "--out", "run")
+    assert (built[0].model, built[0].recipe) == ("alexnet", "small-set")
+
+
+def test_the_papers_recipe(prepared, place):
+    flags = ("--recipe", "paper", "--epochs", "1", "--batch-size", "8")
+    assert call(*TRAIN[:5], *flags, "--data", prepared, "--out", "run") == 0
+    config = read_config(place / "run")
+    for name, value in RECIPES["paper"].items():
+        assert getattr(config, name) == {"epochs": 1, "batch_size": 8}.get(name, value), name
+    assert read_json(place / "run/result.json")["test_crops"] == 10
+
+
+def test_a_net_that_only_guesses_is_told_of_the_other_recipe(prepared, capsys):
+    flags = ("--recipe", "paper", "--schedule", "step", "--lr", "0", "--no-augment")
+    counts = ("--epochs", "11", "--batch-size", "2")  # 12 steps an epoch: 100 in the ninth
+    assert call(*TRAIN[:5], *flags, *counts, "--data", prepared, "--out", "run") == 0
+    told = capsys.readouterr().out
+    assert told.count("train --recipe small-set starts otherwise") == 1
+    assert told.index("epoch 9:") < told.index("small-set starts") < told.index("epoch 10:")
+
+
+def test_a_long_training_is_announced(prepared, capsys, monkeypatch):
+    monkeypatch.setattr(train_command, "LONG", 0)
+    monkeypatch.setattr("minitorch_alexnet.train.Trainer.estimate", lambda t: (9000.0, 2.34e9))
+    monkeypatch.setattr("minitorch_alexnet.train.Trainer.fit", lambda trainer, **hooks: None)
+    call(*TRAIN, "--data", prepared, "--out", "run")
+    assert "This will take about 2 hours and 2.3 GB of memory." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(90, "90 seconds"), (150, "2 minutes"), (8000, "2 hours"), (1e6, "12 days")],
+)
+def test_durations(seconds, told):
+    assert train_command._duration(seconds) == told
+
+
+def test_fine_tuning_with_frozen_layers(finished, prepared, place, capsys):
+    flags = ("--from", finished, "--freeze", "conv1,conv2", "--epochs", "1")
+    assert call(*TRAIN[:5], *flags, "--data", prepared, "--out", "tuned") == 0
+    told = capsys.readouterr().out
+    assert f"From {finished}: all weights but fc8.bias, fc8.weight, which start anew." in told
+    before, after = (load_run(run).net.state_dict() for run in (finished, place / "tuned"))
+    same = {name for name in before if np.array_equal(before[name], after[name])}
+    assert same == {"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"}
+
+
+def test_images_of_another_size_are_refused(folder, refused):
+    assert call("prepare", folder, "small", "--size", "40", "--processes", "1") == 0
+    assert "alexnet-small takes images of 56 to 128 pixels, got 40" in refused(
+        "train", "--model", "alexnet-small", "--data", "small"
+    )
+    message = refused("train", "--model", "alexnet-control", "--data", "small")
+    assert "takes images of 3×224×224" in message
+    assert "--size" in message
+
+
+# ---- evaluate, predict, neighbours, filters ----------------------------------------------------
+
+
+def test_evaluate_averages_over_ten_crops(copied, prepared, capsys):
+    run, loaded = load_run(copied), data.load(str(prepared))
+    for crops in 1, 10:
+        assert call("evaluate", copied, "--crops", crops) == 0
+        told = capsys.readouterr().out
+        expected = evaluate(run.net, *views(loaded.test, run.net, run.normalize, crops=crops))
+        assert ("ten crops each" in told) == (crops == 10)
+        assert f"accuracy {expected.accuracy:.2%}" in told
+        assert f"loss {expected.loss:.4f}" in told
+
+
+def test_evaluate_on_the_training_images(copied, prepared, capsys):
+    before = (copied / "classes.csv").read_bytes()
+    assert call("evaluate", copied, "--train") == 0
+    run, loaded = load_run(copied), data.load(str(prepared))
+    expected = evaluate(run.net, *views(loaded.train, run.net, run.normalize))
+    told = capsys.readouterr().out
+    assert "24 training images" in told
+    assert f"accuracy {expected.accuracy:.2%}" in told
+    assert (copied / "classes.csv").read_bytes() == before  # which are of the test images
+
+
+def test_evaluate_keeps_the_classes(copied, prepared):
+    for name in "classes.csv", "confusion.png":
+        (copied / name).unlink()
+    assert call("evaluate", copied) == 0
+    run, loaded = load_run(copied), data.load(str(prepared))
+    answers = evaluate(run.net, *views(loaded.test, run.net, run.normalize))
+    right = answers.logits.argmax(axis=1) == answers.labels
+    with (copied / "classes.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == sorted(COLOURS)
+    assert [int(row["images"]) for row in rows] == [4, 4]
+    assert [float(row["accuracy"]) for row in rows] == [
+        right[answers.labels == label].mean() for label in (0, 1)
+    ]
+    assert picture(copied / "confusion.png").std() > 1
+
+
+def test_evaluate_on_images_that_have_moved(copied, prepared, place, refused, capsys):
+    config = read_json(copied / "config.json")
+    shutil.copytree(prepared, place / "moved")
+    assert call("evaluate", copied, "--data", place / "moved") == 0
+    assert "moved" in capsys.readouterr().out
+    assert config["data"] == str(prepared)
+    assert "has other classes" in refused("evaluate", copied, "--data", "silhouettes")
+
+
+def test_predict_reads_a_photograph_as_prepare_does(finished, folder, prepared, capsys):
+    path = folder / "val/grün/0.png"
+    assert call("predict", finished, path, "--top", "2") == 0
+    run, loaded = load_run(finished), data.load(str(prepared))
+    (_, *lines) = capsys.readouterr().out.splitlines()
+    expected = evaluate(run.net, *views(loaded.test, run.net, run.normalize)).probabilities[0]
+    told = {line.split("  ")[1]: line for line in lines}
+    for name, share in zip(sorted(COLOURS), expected, strict=True):
+        assert f"{share:7.2%}" in told[name]
+
+
+def test_a_training_image_is_its_own_nearest_neighbour(copied, folder, capsys):
+    paths = [folder / "train/grün/3.png", folder / "train/rot und rund/5.png"]
+    assert call("neighbours", copied, *paths, "--top", "4") == 0
+    first, second, drawn = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{paths[0]}: grün 0.000, ")
+    assert second.startswith(f"{paths[1]}: rot und rund 0.000, ")
+    distances = [float(d) for d in re.findall(r" ([\d.e+-]+)(?:,|$)", first)]
+    assert distances == sorted(distances)
+    assert len(distances) == 4
+    assert distances[1] > 0
+    assert drawn == f"Drawn in {copied / 'neighbours.png'}"
+    sheet = picture(copied / "neighbours.png").mean(axis=2)
+    assert min(sheet.shape) > 200
+    assert sheet.std() > 10
+
+
+def test_filters_are_drawn_where_asked(finished, place):
+    assert call("filters", finished, "--out", "f.png") == 0
+    assert picture(place / "f.png").std() > 5
+    assert np.array_equal(picture(place / "f.png"), picture(finished / "filters.png"))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "neighbours", "filters"])
+def test_another_model_must_have_the_same_weights(finished, folder, refused, command):
+    images = [folder / "val/grün/0.png"] if command in ("predict", "neighbours") else []
+    message = refused(command, finished, *images, "--model", "fashion")
+    assert "the net takes images of" in message or "fashion takes images" in message
+
+
+# ---- graph -------------------------------------------------------------------------------------
+
+
+def test_graph_draws_png_and_svg(place, refused):
+    assert call("graph", "alexnet-small") == 0
+    assert picture(place / "alexnet-small.png").std() > 5
+    assert call("graph", "alexnet-small", "--classes", "37", "--out", "net.svg") == 0
+    assert "<svg" in (place / "net.svg").read_text(encoding="utf-8")
+    assert "--out must end with .png or .svg, got net.doc" in refused(
+        "graph", "alexnet-small", "--out", "net.doc"
+    )

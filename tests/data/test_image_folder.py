@@ -1,0 +1,257 @@
+"""A prepared folder reads like an array, and says so where it is not whole."""
+
+import errno
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from minitorch_alexnet.data.image_folder import ImageFolder, Shards, is_prepared, load
+from minitorch_alexnet.data.prepare import statistics
+from minitorch_alexnet.errors import DataError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (10, 3, 4, 4), np.uint8)
+LABELS = np.arange(10) % 3
+LENGTHS = {"train": (3, 0, 4), "val": (2, 1)}
+
+
+def write(folder):
+    """What `prepare` leaves: seven training images in three shards, three others in two."""
+    start, facts = 0, {"format": 1, "size": 4, "class_names": ["ant", "bee", "été"]}
+    for split, lengths in LENGTHS.items():
+        facts[split] = {"images": sum(lengths), "shards": len(lengths)}
+        for number, length in enumerate(lengths):
+            here = slice(start, start := start + length)
+            np.save(folder / f"{split}-{number:04}.npy", IMAGES[here])
+            np.savez(folder / f"{split}-{number:04}.npz", labels=LABELS[here])
+    pixels = IMAGES[:7].transpose(1, 0, 2, 3).reshape(3, -1).astype(int)
+    found = statistics(7, IMAGES[:7].sum(axis=0, dtype=np.int64), pixels @ pixels.T)
+    np.savez(folder / "statistics.npz", **found)
+    (folder / "prepared.json").write_text(json.dumps(facts))
+    return folder
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    return write(tmp_path)
+
+
+@pytest.fixture
+def shards():
+    return Shards([IMAGES[:3], IMAGES[3:3], IMAGES[3:9], IMAGES[9:]])
+
+
+# ---- shards ----------------------------------------------------------------------------------
+
+
+def test_shards_look_like_an_array(shards):
+    assert (len(shards), shards.shape, shards.ndim) == (10, (10, 3, 4, 4), 4)
+    assert shards.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        *range(-10, 10),
+        np.int64(4),
+        slice(None),
+        slice(2, 4),
+        slice(None, None, -3),
+        slice(5, 5),
+        slice(8, 100),
+        [9, 0, 3, 3, -1, 2, -7],
+        np.array([8, 1], np.uint8),
+        np.array([], np.int64),
+        np.arange(10) % 4 == 1,
+    ],
+    ids=str,
+)
+def test_every_index_picks_what_an_array_would(shards, index):
+    found = shards[index]
+    np.testing.assert_array_equal(found, IMAGES[index])
+    assert found.dtype == np.uint8
+    found[...] = 0  # it is the caller's own
+    np.testing.assert_array_equal(shards[:], IMAGES)
+
+
+@pytest.mark.parametrize("index", [10, -11, [0, 10], 1.5, "a", (0, 1)], ids=str)
+def test_no_other_index_does(shards, index):
+    with pytest.raises(IndexError):
+        shards[index]
+
+
+@pytest.mark.parametrize("index", [slice(1, 9, 2), [7, 0, 7], np.array([], int)], ids=str)
+def test_subsets_of_subsets(shards, index):
+    subset, expected = shards.subset(slice(None, None, -1)), IMAGES[::-1]
+    subset, expected = subset.subset(index), expected[index]
+    assert subset.shape == expected.shape
+    np.testing.assert_array_equal(subset[:], expected)
+    np.testing.assert_array_equal(subset.subset([0, -1] if len(expected) else [])[:1], expected[:1])
+
+
+def test_a_subset_reads_nothing():
+    class Unreadable(np.ndarray):
+        def __getitem__(self, index):
+            pytest.fail("it was read")
+
+    assert len(Shards([IMAGES.view(Unreadable)]).subset([1, 2])) == 2
+
+
+def test_many_threads_at_once(shards):
+    def check(seed):
+        index = np.random.default_rng(seed).integers(0, 10, 50)
+        return np.array_equal(shards[index], IMAGES[index])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(check, range(200)))
+
+
+# ---- the folder ------------------------------------------------------------------------------
+
+
+def test_load(prepared):
+    train, val = load(str(prepared))
+    np.testing.assert_array_equal(train.images[:], IMAGES[:7])
+    np.testing.assert_array_equal(val.images[:], IMAGES[7:])
+    np.testing.assert_array_equal(train.labels, LABELS[:7])
+    np.testing.assert_array_equal(val.labels, LABELS[7:])
+    assert (len(train), len(val)) == (7, 3)
+    for split in (train, val):
+        assert split.labels.dtype == np.int64
+        assert split.class_names == ("ant", "bee", "été")
+        assert split.num_classes == 3
+        np.testing.assert_allclose(split.mean, IMAGES[:7].mean(axis=0), rtol=1e-6)
+        assert split.deviation == pytest.approx(np.sqrt(IMAGES[:7].var(axis=0).mean()))
+        assert split.covariance.shape == (3, 3)
+
+
+def test_a_subset_of_a_split(prepared):
+    train, _ = load(prepared)
+    subset = train.subset([5, 0, 6])
+    assert isinstance(subset, ImageFolder)
+    np.testing.assert_array_equal(subset.images[:], IMAGES[[5, 0, 6]])
+    np.testing.assert_array_equal(subset.labels, LABELS[[5, 0, 6]])
+    assert (len(subset), subset.class_names) == (3, train.class_names)
+    assert (subset.mean is train.mean, subset.deviation) == (True, train.deviation)
+    assert len(train) == 7
+
+
+def test_images_stay_on_disk(prepared):
+    """What is on disk is what is read, whenever it is read."""
+    train, _ = load(prepared)
+    with open(prepared / "train-0002.npy", "r+b") as file:
+        file.seek(128)
+        file.write(b"\x07")
+    assert train.images[3][0, 0, 0] == 7
+    with pytest.raises(ValueError, match="read-only"):
+        train.images._arrays[-1][0] = 0
+
+
+def test_is_prepared(prepared, tmp_path):
+    assert is_prepared(prepared)
+    assert is_prepared(str(prepared))
+    assert not is_prepared(tmp_path / "nowhere")
+    (prepared / "prepared.json").unlink()
+    assert not is_prepared(prepared)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_folder_that_is_not_prepared(prepared, tmp_path, begun):
+    (prepared / "prepared.json").unlink()
+    folder = prepared if begun else tmp_path / "nowhere"
+    with pytest.raises(DataError) as error:
+        load(folder)
+    assert str(error.value) == (
+        f"{folder} is not a prepared folder, or not wholly: prepare it first"
+    )
+
+
+FILES = [
+    "prepared.json",
+    "statistics.npz",
+    "train-0000.npy",
+    "train-0002.npz",
+    "val-0001.npy",
+    "val-0001.npz",
+]
+HARM = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:20]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "overwritten": lambda path: path.write_bytes(b"[1, 2, 3]" * 100),
+    "missing": lambda path: path.unlink(),
+}
+
+
+CASES = [(name, harm) for name in FILES for harm in HARM if (name, harm) != (FILES[0], "missing")]
+
+
+@pytest.mark.parametrize(("name", "harm"), CASES)
+def test_a_file_that_is_not_whole_is_named(prepared, name, harm):
+    HARM[harm](prepared / name)
+    with pytest.raises(DataError) as error:
+        load(prepared)
+    message = str(error.value)
+    assert message.startswith(f"{prepared / name} is not whole: ")
+    assert message.endswith(f"; delete the folder {prepared} and prepare it again")
+    assert ("it is missing" in message) == (harm == "missing")
+
+
+def test_too_many_open_files_are_no_reason_to_delete_anything(prepared, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(np, "memmap", fail)
+    with pytest.raises(DataError) as error:
+        load(prepared)
+    assert str(error.value) == f"cannot read {prepared / 'train-0000.npy'}: Too many open files"
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (IMAGES[:2], r"expected shape (3, 3, 4, 4), got (2, 3, 4, 4)"),
+        (IMAGES[:4], r"expected shape (3, 3, 4, 4), got (4, 3, 4, 4)"),
+        (IMAGES[:3, :, :2], r"expected shape (3, 3, 4, 4), got (3, 3, 2, 4)"),
+        (IMAGES[:3].astype(np.int8), "expected dtype uint8, got int8"),
+    ],
+)
+def test_a_shard_of_something_else(prepared, array, message):
+    np.save(prepared / "train-0000.npy", array)
+    with pytest.raises(DataError) as error:
+        load(prepared)
+    assert f"train-0000.npy is not whole: {message}; delete" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 2}, "expected format 1, got 2"),
+        ({"size": 5}, "train-0000.npy is not whole: expected shape (3, 3, 5, 5), got (3, 3, 4, 4)"),
+        ({"train": None}, "prepared.json is not whole"),
+        ({"class_names": None}, "prepared.json is not whole"),
+    ],
+)
+def test_facts_of_something_else(prepared, change, message):
+    path = prepared / "prepared.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(DataError) as error:
+        load(prepared)
+    assert message in str(error.value)
+
+
+def test_statistics_of_something_else(prepared):
+    np.savez(prepared / "statistics.npz", mean=IMAGES[0, :, :2], deviation=1, covariance=np.eye(3))
+    with pytest.raises(DataError) as error:
+        load(prepared)
+    assert "npz is not whole: expected mean's shape (3, 4, 4), got (3, 2, 4)" in str(error.value)
+
+
+def test_a_shard_too_few(prepared):
+    path = prepared / "prepared.json"
+    facts = json.loads(path.read_text())
+    facts["train"]["shards"] = 2
+    path.write_text(json.dumps(facts))
+    with pytest.raises(DataError, match="expected train images 7, got 3"):
+        load(prepared)

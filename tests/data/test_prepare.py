@@ -1,0 +1,797 @@
+"""Any folder of photographs becomes shards, whatever some of them are and however often stopped."""
+
+import csv
+import errno
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import tracemalloc
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from minitorch_alexnet.data import image_folder
+from minitorch_alexnet.data import prepare as module
+from minitorch_alexnet.data.prepare import Summary, statistics
+from minitorch_alexnet.errors import DataError, UserError
+
+SIZE = 8
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """These tests lose processes, never the power."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+def prepare(source, out, size=SIZE, processes=1, **options):
+    return module.prepare(source, out, size, processes, **options)
+
+
+def folder(root, tones):
+    """Images at these paths below `root`, one tone each; text where there is none."""
+    for path, tone in tones.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if tone is None:
+            (root / path).write_text("no image")
+        else:
+            Image.new("RGB", (SIZE, SIZE), (tone,) * 3).save(root / path)
+    return root
+
+
+def tones(split):
+    """[(class, tone)] of a split of images of one tone."""
+    pixels = split.images[:].reshape(len(split), -1)
+    assert (pixels == pixels[:, :1]).all()
+    return [
+        (split.class_names[label], tone)
+        for label, tone in zip(split.labels, pixels[:, 0].tolist(), strict=True)
+    ]
+
+
+def rows(out):
+    """The report: {file: (split, used, what)}."""
+    with open(out / "report.csv", encoding="utf-8", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head == ["split", "file", "used", "what"]
+    assert rows == sorted(rows)
+    assert len({row[1] for row in rows}) == len(rows)
+    return {path: (split, used, what) for split, path, used, what in rows}
+
+
+def contents(out):
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+# ---- layouts ---------------------------------------------------------------------------------
+
+
+def test_train_and_val(tmp_path):
+    source = folder(
+        tmp_path / "in",
+        {
+            "train/dog/b.png": 2,
+            "train/dog/a.PNG": 1,
+            "train/dog/deep/er/c.png": 3,
+            "train/cat/x.png": 4,
+            "train/eel/y.png": 5,
+            "val/eel/z.png": 7,
+            "val/dog/z.png": 6,
+        },
+    )
+    summary = prepare(source, tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert train.class_names == val.class_names == ("cat", "dog", "eel")
+    assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
+    assert tones(val) == [("dog", 6), ("eel", 7)]
+    assert summary == Summary(5, 2, 0, 0, tmp_path / "out" / "report.csv")
+    assert rows(tmp_path / "out") == {}
+    facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
+    assert len(facts.pop("files")) == 64  # the plan's SHA-256
+    assert facts == {
+        "format": 1,
+        "size": SIZE,
+        "train": {"images": 5, "shards": 1},
+        "val": {"images": 2, "shards": 1},
+        "unusable": 0,
+        "aside": 0,
+        "class_names": ["cat", "dog", "eel"],
+    }
+
+
+@pytest.mark.parametrize("below", ["train/", ""])
+def test_without_val_every_tenth_file_is_held_out(tmp_path, below):
+    files = {f"{below}cat/{i:02}.png": i for i in range(1, 31)}
+    files |= {f"{below}dog/{i:02}.png": 100 + i for i in range(1, 12)}
+    files |= {f"{below}eel/{i}.png": 200 + i for i in range(1, 10)}
+    summary = prepare(folder(tmp_path / "in", files), tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert tones(val) == [("cat", 10), ("cat", 20), ("cat", 30), ("dog", 110)]
+    rest = [("cat", i) for i in range(1, 31) if i % 10]
+    rest += [("dog", 100 + i) for i in (*range(1, 10), 11)]
+    rest += [("eel", 200 + i) for i in range(1, 10)]
+    assert tones(train) == rest
+    assert (summary.train, summary.val) == (len(rest), 4)
+
+
+def tiny_imagenet(root, table):
+    tones = {f"train/n{i}/images/n{i}_{j}.JPEG": 10 * i + j for i in (1, 2) for j in (1, 2)}
+    tones |= {f"train/n{i}/n{i}_boxes.txt": None for i in (1, 2)}
+    tones |= {f"val/images/val_{i}.JPEG": 100 + i for i in range(4)}
+    folder(root, tones)
+    (root / "val" / "images" / "val_3.JPEG").rename(root / "val" / "images" / "été 3.JPEG")
+    (root / "val" / "val_annotations.txt").write_text(table, encoding="utf-8")
+    return root
+
+
+def test_tiny_imagenet(tmp_path):
+    table = {"val_2.JPEG": "n1", "été 3.JPEG": "n2", "val_1.JPEG": "n1", "val_9.JPEG": "n1"}
+    lines = [f"{name}\t{wnid}\t0\t32\t44\t62\n" for name, wnid in table.items()]
+    source = tiny_imagenet(tmp_path / "in", "".join(lines))
+    summary = prepare(source, tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert tones(train) == [("n1", 11), ("n1", 12), ("n2", 21), ("n2", 22)]
+    assert tones(val) == [("n1", 101), ("n1", 102), ("n2", 103)]
+    assert rows(tmp_path / "out") == {
+        "train/n1/n1_boxes.txt": ("train", "no", "not the name of an image file"),
+        "train/n2/n2_boxes.txt": ("train", "no", "not the name of an image file"),
+        "val/images/val_0.JPEG": ("val", "no", "not in val_annotations.txt"),
+        "val/images/val_9.JPEG": ("val", "no", "in val_annotations.txt, but not there"),
+    }
+    assert summary.aside == 4
+
+
+def test_tiny_imagenets_table_must_have_tabs(tmp_path):
+    source = tiny_imagenet(tmp_path / "in", "val_0.JPEG\tn1\nval_1.JPEG n1\n")
+    with pytest.raises(DataError, match=r"val_annotations.txt, line 2: expected a file, a tab"):
+        prepare(source, tmp_path / "out")
+
+
+def test_what_is_no_image_file_is_left_aside_unopened(tmp_path, monkeypatch):
+    names = ["train/cat/a.png", "train/cat/.hidden.png", "train/cat/.git/b.png", "train/.x/c.png"]
+    source = folder(tmp_path / "in", dict.fromkeys(names, 1))
+    folder(source, {"train/cat/notes.txt": None, "train/cat/noending": None})
+    folder(source, {"train/readme.png": 1, "val/cat/d.png": 2, "elsewhere/cat/e.png": 3})
+    for empty in ("train/void", "train/dog/none", "val/dog"):
+        (source / empty).mkdir(parents=True)
+    (source / "train/cat/gone.png").symlink_to("nowhere.png")
+    (source / "train/cat/circle").symlink_to(source / "train", target_is_directory=True)
+    (source / "train/cat/linked.png").symlink_to("a.png")
+    opened, examine = [], module.examine
+    monkeypatch.setattr(module, "examine", lambda path: opened.append(path) or examine(path))
+    summary = prepare(source, tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert (tones(train), tones(val)) == ([("cat", 1)] * 2, [("cat", 2)])
+    used = ["train/cat/a.png", "train/cat/linked.png", "val/cat/d.png"]
+    assert opened == [source / path for path in used]
+    link, name, void = (
+        "neither a file nor a link to one",
+        "not the name of an image file",
+        "a folder without image files",
+    )
+    assert rows(tmp_path / "out") == {
+        "train/cat/circle": ("train", "no", link),
+        "train/cat/gone.png": ("train", "no", link),
+        "train/cat/noending": ("train", "no", name),
+        "train/cat/notes.txt": ("train", "no", name),
+        "train/dog": ("train", "no", void),
+        "train/readme.png": ("train", "no", "not in the folder of a class"),
+        "train/void": ("train", "no", void),
+        "val/dog": ("val", "no", void),
+    }
+    assert (summary.train, summary.val, summary.unusable, summary.aside) == (2, 1, 0, 8)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no folder with image files; expected image files in train/CLASS/ and val/"),
+        ({"a.png": 1}, "holds no folder with image files"),
+        ({"cat/a.txt": None}, "holds no folder with image files"),
+        ({f"cat/{i}.png": 1 for i in range(9)}, "has no class of ten images to hold every tenth"),
+        ({"train/a.png": 1}, "train holds no folder with image files"),
+        ({"val/cat/a.png": 1}, "has a folder val, but no train; expected image files in"),
+        ({"train/cat/a.png": 1, "val/b.png": 1}, "val holds no folder with image files"),
+        (
+            {"train/cat/a.png": 1, "train/fox/a.txt": None}
+            | {f"val/{name}/a.png": 1 for name in ("fox", "cat", "ant")},
+            "val holds classes without images in .*train: ant, fox$",
+        ),
+    ],
+)
+def test_an_unknown_layout_is_refused_before_any_work(tmp_path, files, message):
+    source = folder(tmp_path / "in", files)
+    source.mkdir(exist_ok=True)
+    with pytest.raises(DataError, match=message):
+        prepare(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_folder(tmp_path):
+    with pytest.raises(DataError, match=r"there is no folder .*nowhere; expected image files in"):
+        prepare(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    source, scandir = folder(tmp_path / "in", {"train/cat/a.png": 1}), os.scandir
+
+    def refuse(path):
+        if str(path).endswith("cat"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"cannot read .*cat: Permission denied"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("options", [{"size": 0}, {"processes": 0}])
+def test_settings_that_make_no_sense(tmp_path, options):
+    source = folder(tmp_path / "in", {"train/cat/a.png": 1})
+    with pytest.raises(UserError, match=r"size and processes must be at least 1, got"):
+        prepare(source, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize("below", ["", "train", "train/cat", "val/x", "new"])
+def test_out_may_not_lie_among_the_images(tmp_path, below):
+    source = folder(tmp_path / "in", {"train/cat/a.png": 1})
+    before = sorted(source.rglob("*"))
+    (tmp_path / "link").symlink_to(source)
+    with pytest.raises(UserError, match=r"lies in .*, among the images: name a folder outside"):
+        prepare(source, tmp_path / "link" / below)
+    assert sorted(source.rglob("*")) == before
+
+
+# ---- files as they come ----------------------------------------------------------------------
+
+COLOURS = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+
+
+def save(path, pixels, mode=None, **options):
+    photo = Image.fromarray(pixels)
+    (photo.convert(mode) if mode else photo).save(path, **options)
+
+
+def huge(path):
+    """A PNG that says it has 30,000 × 30,000 pixels of 1 bit."""
+
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(3_751 * 100)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.fixture
+def awkward(tmp_path):
+    """A folder of files as one finds them, and what must become of each: (pixels, what)."""
+    cat, dog = tmp_path / "in" / "train" / "cat", tmp_path / "in" / "train" / "dog, big"
+    cat.mkdir(parents=True)
+    dog.mkdir()
+    folder(tmp_path / "in", {"val/cat/v.png": 5})
+    (tmp_path / "in" / "train" / "empty").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    flat = (SIZE, SIZE, 3)
+    clear = np.dstack([COLOURS, np.where(np.arange(SIZE) < 4, 0, 255)[None].repeat(SIZE, 0)])
+    on_white = np.where(clear[..., 3:] == 0, 255, COLOURS)
+
+    save(cat / "1.png", COLOURS)
+    save(cat / "16.png", COLOURS[..., 0].astype(np.uint16) * 257)
+    save(cat / "clear.png", clear.astype(np.uint8))
+    save(cat / "exif.png", COLOURS, exif=exif)
+    save(cat / "grey.png", COLOURS[..., 1])
+    palette = Image.fromarray(
+        (np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 2).astype(np.uint8), "P"
+    )
+    palette.putpalette([0, 0, 0, 10, 200, 30])
+    palette.save(cat / "palette.png", transparency=0)
+    save(cat / "print.jpg", np.full(flat, (200, 120, 40), np.uint8), "CMYK", quality=95)
+    save(cat / "small.png", np.full((2, 3, 3), (9, 8, 7), np.uint8))
+    save(cat / "thin.png", np.full((30, 5), 70, np.uint8))
+    save(dog / 'été ☀, "1" .png', COLOURS)
+    save(dog / "naïve\nname.png", COLOURS[..., 2])
+
+    noise = np.random.default_rng(1).integers(0, 256, (90, 90, 3), np.uint8)
+    save(dog / "cut.jpg", noise)
+    (dog / "cut.jpg").write_bytes((dog / "cut.jpg").read_bytes()[:2000])
+    (dog / "nothing.png").touch()
+    (dog / "text.jpg").write_text("no image at all\n")
+    huge(dog / "vast.png")
+
+    two = np.array([[255] * 3, [10, 200, 30]])
+    return tmp_path / "in", {
+        "cat/1.png": (COLOURS, None),
+        "cat/16.png": (COLOURS[..., [0] * 3], "converted from 16 bit"),
+        "cat/clear.png": (on_white, "transparency laid on white"),
+        "cat/exif.png": (np.rot90(COLOURS, -1), "turned by its EXIF tag"),
+        "cat/grey.png": (COLOURS[..., [1] * 3], "converted from greyscale"),
+        "cat/palette.png": (
+            two[np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 2],
+            "converted from palette, transparency laid on white",
+        ),
+        "cat/print.jpg": (np.full(flat, (200, 120, 40)), "converted from CMYK"),
+        "cat/small.png": (np.full(flat, (9, 8, 7)), "enlarged from 3×2"),
+        "cat/thin.png": (np.full(flat, 70), "converted from greyscale, enlarged from 5×30"),
+        "dog, big/cut.jpg": (None, "cannot read train/dog, big/cut.jpg as an image: "),
+        "dog, big/naïve\nname.png": (COLOURS[..., [2] * 3], "converted from greyscale"),
+        "dog, big/nothing.png": (None, "cannot read train/dog, big/nothing.png as an image: "),
+        "dog, big/text.jpg": (None, "cannot read train/dog, big/text.jpg as an image: "),
+        "dog, big/vast.png": (None, "train/dog, big/vast.png has more than 100,000,000 pixels"),
+        'dog, big/été ☀, "1" .png': (COLOURS, None),
+    }
+
+
+def test_what_becomes_of_awkward_files(tmp_path, awkward):
+    source, expected = awkward
+    summary = prepare(source, tmp_path / "out")
+    train, _ = image_folder.load(tmp_path / "out")
+    made = [(name, pixels) for name, (pixels, _) in expected.items() if pixels is not None]
+    assert train.class_names == ("cat", "dog, big")
+    assert train.labels.tolist() == [name.startswith("dog") for name, _ in made]
+    for image, (name, pixels) in zip(train.images[:], made, strict=True):
+        tolerance = 3 if name == "cat/print.jpg" else 0
+        found = image.transpose(1, 2, 0).astype(int)
+        np.testing.assert_allclose(found, pixels, atol=tolerance, err_msg=name)
+    report = rows(tmp_path / "out")
+    assert report.pop("train/empty") == ("train", "no", "a folder without image files")
+    assert report.keys() == {f"train/{name}" for name, (_, what) in expected.items() if what}
+    for path, (split, used, what) in report.items():
+        pixels, words = expected[path.removeprefix("train/")]
+        assert (split, used) == ("train", "no" if pixels is None else "yes")
+        assert what == words if used == "yes" else what.startswith(words)
+        assert str(tmp_path) not in what
+    assert (summary.train, summary.val, summary.unusable, summary.aside) == (11, 1, 4, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no text")
+def test_names_that_are_no_text(tmp_path):
+    source = folder(tmp_path / "in", {"train/cat/a.png": 1, "val/cat/a.png": 2})
+    odd = os.path.join(os.fsencode(source), b"train", b"d\xffg")
+    os.mkdir(odd)
+    Image.new("L", (SIZE, SIZE), 7).save(source / "grey.png")
+    os.rename(source / "grey.png", os.path.join(odd, b"\xe9.png"))
+    (source / "train" / os.fsdecode(b"void\xfe")).mkdir()
+    prepare(source, tmp_path / "out")
+    train, _ = image_folder.load(tmp_path / "out")
+    assert train.class_names == ("cat", "d\\udcffg")
+    assert tones(train) == [("cat", 1), ("d\\udcffg", 7)]
+    assert rows(tmp_path / "out") == {
+        "train/d\\udcffg/\\udce9.png": ("train", "yes", "converted from greyscale"),
+        "train/void\\udcfe": ("train", "no", "a folder without image files"),
+    }
+
+
+def test_a_class_without_any_usable_file_stays_a_class(tmp_path):
+    files = {"train/ant/a.png": None, "train/bee/b.png": 2}
+    files |= {"val/ant/c.png": None, "val/bee/d.png": 3}
+    summary = prepare(folder(tmp_path / "in", files), tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert train.class_names == ("ant", "bee")
+    assert (tones(train), tones(val)) == ([("bee", 2)], [("bee", 3)])
+    assert train.labels.tolist() == val.labels.tolist() == [1]
+    assert list(rows(tmp_path / "out")) == ["train/ant/a.png", "val/ant/c.png"]
+    assert (summary.train, summary.val, summary.unusable) == (1, 1, 2)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_without_any_usable_image(tmp_path, split):
+    files = {"train/ant/a.png": 1, "val/ant/a.png": 1} | {f"{split}/ant/a.png": None}
+    source = folder(tmp_path / "in", files)
+    for _ in range(2):
+        with pytest.raises(DataError, match=rf"not one {split} image can be used: .*report.csv"):
+            prepare(source, tmp_path / "out")
+        assert list(rows(tmp_path / "out")) == [f"{split}/ant/a.png"]
+        assert not image_folder.is_prepared(tmp_path / "out")
+
+
+# ---- statistics ------------------------------------------------------------------------------
+
+
+def photographs(root, count, shape=(11, 13)):
+    """Noise of several tones, in two classes and both splits; every fifth file is no image."""
+    rng = np.random.default_rng(count)
+    for i in range(count):
+        path = root / ("val" if i % 4 == 3 else "train") / "ab"[i // 4 % 2] / f"{i:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if i % 5 == 4:
+            path.write_bytes(b"no image")
+        else:
+            scale = rng.integers(1, 256, 3)
+            save(path, (rng.random((*shape, 3)) * scale).astype(np.uint8))
+    return root
+
+
+def test_statistics_are_those_of_the_training_images_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SHARD", 7)
+    prepare(photographs(tmp_path / "in", 40), tmp_path / "out")
+    train, val = image_folder.load(tmp_path / "out")
+    assert (len(train), len(val)) == (24, 8)
+    images = train.images[:].astype(np.float64)
+    for split in (train, val):
+        np.testing.assert_allclose(split.mean, images.mean(axis=0), rtol=1e-6)
+        assert split.deviation == pytest.approx(np.sqrt(images.var(axis=0).mean()), rel=1e-12)
+        pixels = images.transpose(1, 0, 2, 3).reshape(3, -1)
+        np.testing.assert_allclose(split.covariance, np.cov(pixels, bias=True), rtol=1e-12)
+    assert (train.mean.dtype, train.covariance.dtype) == (np.float32, np.float64)
+    assert isinstance(train.deviation, float)
+
+
+def test_statistics_of_more_images_than_fit_in_64_bits():
+    """A million images, half of them white: the squares of their sums have 68 bits."""
+    count, side = 2_000_000, 200
+    total = np.full((3, side, side), count // 2 * 255)
+    products = np.full((3, 3), count // 2 * 255**2 * side**2)
+    found = statistics(count, total, products)
+    assert (found["mean"] == 127.5).all()
+    assert found["deviation"] == 127.5
+    assert (found["covariance"] == 127.5**2).all()
+
+
+def test_images_all_alike_have_no_deviation(tmp_path):
+    files = {f"train/cat/{i}.png": 77 for i in range(3)} | {"val/cat/a.png": 50}
+    prepare(folder(tmp_path / "in", files), tmp_path / "out")
+    train, _ = image_folder.load(tmp_path / "out")
+    with np.load(tmp_path / "out" / "statistics.npz") as file:
+        assert file["deviation"] == 0
+    assert train.deviation == 1  # which can be divided by
+    assert (train.mean == 77).all()
+    assert (train.covariance == 0).all()
+
+
+# ---- shards ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(module, "SHARD", 4)
+    monkeypatch.setattr(module, "CHUNK", 1)
+
+
+def test_a_shard_has_the_images_of_so_many_files(tmp_path, small):
+    prepare(photographs(tmp_path / "in", 21), tmp_path / "out")  # 16 and 5 files, 13 and 4 images
+    lengths = {
+        path.name: np.load(path, mmap_mode="r").shape for path in (tmp_path / "out").glob("*.npy")
+    }
+    assert {name: shape[0] for name, shape in lengths.items()} == {
+        "train-0000.npy": 4,
+        "train-0001.npy": 3,
+        "train-0002.npy": 3,
+        "train-0003.npy": 3,
+        "val-0000.npy": 3,
+        "val-0001.npy": 1,
+    }
+    assert {shape[1:] for shape in lengths.values()} == {(3, SIZE, SIZE)}
+    names = {f"{name[:-4]}.npz" for name in lengths} | lengths.keys()
+    others = {"plan.json", "statistics.npz", "report.csv", "prepared.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | others
+
+
+def test_the_header_makes_room_for_what_is_unusable(tmp_path):
+    """Ten files give nine images: a number with a digit less."""
+    files = {f"train/cat/{i}.png": i or None for i in range(10)} | {"val/cat/a.png": 1}
+    prepare(folder(tmp_path / "in", files), tmp_path / "out")
+    train, _ = image_folder.load(tmp_path / "out")
+    assert tones(train) == [("cat", i) for i in range(1, 10)]
+    whole = 128 + 9 * 3 * SIZE * SIZE
+    assert (tmp_path / "out" / "train-0000.npy").stat().st_size == whole
+
+
+def test_progress_is_told_file_by_file(tmp_path, small):
+    told = []
+    source = photographs(tmp_path / "in", 11)
+    prepare(source, tmp_path / "out", on_image=lambda done, total: told.append((done, total)))
+    assert told == [(i, 11) for i in range(1, 12)]
+
+
+def test_several_processes_make_the_same_bytes(tmp_path, small):
+    """And what they report and damaged files come through as well."""
+    source, told = photographs(tmp_path / "in", 21), []
+    one = prepare(source, tmp_path / "one")
+    two = prepare(
+        source, tmp_path / "two", processes=2, on_image=lambda done, total: told.append(done)
+    )
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert (one.train, one.unusable) == (two.train, two.unusable) == (13, 4)
+    assert told == list(range(1, 22))
+
+
+def test_one_process_a_core_is_the_default(tmp_path, monkeypatch):
+    asked, mapping = [], module._mapping
+    monkeypatch.setattr(module, "usable_cores", lambda: [0, 3, 5])
+    monkeypatch.setattr(module, "_mapping", lambda count: asked.append(count) or mapping(1))
+    source = photographs(tmp_path / "in", 9)
+    prepare(source, tmp_path / "out", processes=None)
+    assert asked == [3]
+
+
+def test_nothing_in_the_files_tells_the_time(tmp_path, small):
+    prepare(photographs(tmp_path / "in", 11), tmp_path / "out")
+    for path in (tmp_path / "out").glob("*.npz"):
+        times = {info.date_time for info in zipfile.ZipFile(path).infolist()}
+        assert times == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_shards_images_are_not_held_in_memory(tmp_path):
+    files = {f"cat/{i:03}.png": i % 256 for i in range(300)}
+    folder(tmp_path / "in", files)
+    prepare(tmp_path / "in", tmp_path / "warm")
+    tracemalloc.start()
+    prepare(tmp_path / "in", tmp_path / "out", size=64)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6  # the training images take 3.3 MB
+
+
+# ---- going on --------------------------------------------------------------------------------
+
+
+def test_what_is_complete_is_left_alone(tmp_path, monkeypatch):
+    source = photographs(tmp_path / "in", 11)
+    first = prepare(source, tmp_path / "out")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    monkeypatch.delattr(module, "_mapping")
+    monkeypatch.delattr(module, "write_json")
+    assert prepare(source, tmp_path / "out", on_image=None) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_shards_that_are_done_are_not_made_again(tmp_path, small, monkeypatch):
+    source = photographs(tmp_path / "in", 21)
+    prepare(source, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    for name in ("prepared.json", "report.csv", "train-0001.npz", "val-0000.npz", "val-0000.npy"):
+        (tmp_path / "out" / name).unlink()
+    read, told, real = [], [], module._read
+    monkeypatch.setattr(module, "_read", lambda job: read.append(job[1]) or real(job))
+    prepare(source, tmp_path / "out", on_image=lambda done, total: told.append(done))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    plan = [file.path for file in module.make_plan(source).files]
+    assert read == plan[4:8] + plan[16:20]
+    assert told == [5, 6, 7, 8, 17, 18, 19, 20]
+
+
+def change(source, how):
+    path = source / "train" / "a" / "000.png"
+    if how == "one file more":
+        shutil.copy(path, path.with_name("new.png"))
+    elif how == "one file less":
+        path.unlink()
+    elif how == "another name":
+        path.rename(path.with_name("new.png"))
+    elif how == "another class":
+        path.rename(source / "train" / "b" / path.name)
+    elif how == "another split":
+        path.rename(source / "val" / "a" / path.name)
+    elif how == "another size":
+        path.write_bytes(path.read_bytes() + b"x")
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["complete", "begun"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "one file more",
+        "one file less",
+        "another name",
+        "another class",
+        "another split",
+        "another size",
+    ],
+)
+def test_other_files_are_refused(tmp_path, how, complete):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    if not complete:
+        (out / "prepared.json").unlink()
+    change(source, how)
+    before = contents(out)
+    with pytest.raises(UserError) as error:
+        prepare(source, out)
+    assert str(error.value) == (
+        f"{out} was begun for other files: name another folder, or delete this one"
+    )
+    assert contents(out) == before
+
+
+def test_another_size_is_refused(tmp_path):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    with pytest.raises(UserError, match=r"out was begun for size 8, not 9: name another folder"):
+        prepare(source, out, size=9)
+
+
+def test_another_length_of_shards_is_refused(tmp_path, monkeypatch):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    monkeypatch.setattr(module, "SHARD", 3)
+    with pytest.raises(UserError, match=r"out was begun for other files"):
+        prepare(source, out)
+
+
+@pytest.mark.parametrize("plan", [None, "", "[1]", '{"size": 8}', "\0"])
+def test_a_folder_with_something_else_is_refused(tmp_path, plan):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    (out / "plan.json").unlink() if plan is None else (out / "plan.json").write_text(plan)
+    with pytest.raises(UserError, match=r"out was begun for (something else|other files): name"):
+        prepare(source, out)
+
+
+def test_a_source_that_was_moved_is_the_same(tmp_path):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    first = prepare(source, out)
+    (out / "prepared.json").unlink()
+    before = contents(out)
+    assert prepare(source.rename(tmp_path / "moved"), out) == first
+    assert before.items() <= contents(out).items()
+
+
+def test_a_damaged_shard_is_named(tmp_path, small):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    (out / "prepared.json").unlink()
+    (out / "train-0001.npz").write_bytes(b"damage")
+    with pytest.raises(DataError, match=r"train-0001.npz is not whole: .*; delete the folder"):
+        prepare(source, out)
+
+
+# ---- stopped ---------------------------------------------------------------------------------
+
+PROGRAM = """
+import os, signal, sys
+from minitorch_alexnet.data import prepare
+
+source, out, processes, moment, kill, number = sys.argv[1:]
+prepare.SHARD, prepare.CHUNK = 4, 1
+events = 0
+
+def event(*ignored):
+    global events
+    events += 1
+    if events == int(moment):
+        getattr(os, kill)(os.getpid(), int(number))
+
+def after_event(function):
+    return lambda *arguments: event() or function(*arguments)
+
+if __name__ == "__main__":
+    os.fsync, os.replace = event, after_event(os.replace)
+    prepare.prepare(source, out, 8, int(processes), event)
+"""
+
+
+def stopped(source, out, processes, moment, number=9, kill="kill"):
+    """Runs `prepare` until its moment comes, and returns when no process of it is left.
+
+    The moments are each image, and before each file is on disk and before it takes its name.
+    """
+    program = source.parent / "program.py"
+    program.write_text(PROGRAM)
+    arguments = map(str, (program, source, out, processes, moment, kill, int(number)))
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=20)  # all of them hold the pipe's other end
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == -number, said
+
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+
+
+@needs_signals
+def test_killed_again_and_again_and_repeated(tmp_path, small):
+    """Four training shards and two for validation, of 8 moments each: 4 images, 2 files."""
+    source, out = photographs(tmp_path / "in", 21), tmp_path / "out"
+    prepare(source, tmp_path / "whole")
+    for moment, done in (
+        (1, 0),  # nothing there yet but the start of plan.json
+        (2 + 8 + 3, 1),  # amid the second shard
+        (8 + 6, 2),  # the third has all its images, under another name
+        (7, 2),  # they have their name, and no labels
+        (8, 2),  # the labels too are there, under another name
+        (4 * 8 - 3 + 4, 6),  # all shards are done, and statistics.npz is on disk
+        (6, 6),  # prepared.json is all that lacks its name
+    ):
+        stopped(source, out, 1, moment)
+        assert len(list(out.glob("*-*.npz"))) == done
+        assert not image_folder.is_prepared(out)
+    prepare(source, out)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    ("number", "kill"),
+    [(signal.SIGKILL, "kill"), (signal.SIGINT, "killpg")],
+    ids=["kill", "ctrl-c"],
+)
+def test_stopped_with_several_processes(tmp_path, small, number, kill):
+    """They end with their parent; Ctrl-C, which comes to all of them, leaves no half file."""
+    source, out = photographs(tmp_path / "in", 60), tmp_path / "out"
+    prepare(source, tmp_path / "whole")
+    stopped(source, out, 2, 2 + 8 + 3, number, kill)
+    halves = ["train-0001.npy.part"] if number == signal.SIGKILL else []
+    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz", *halves]
+    prepare(source, out)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def length(_):
+    return module.SHARD
+
+
+def test_processes_leave_ctrl_c_to_their_parent_and_end_soon(small):
+    began = time.monotonic()
+    with module._mapping(2) as mapping:
+        assert list(mapping(signal.getsignal, [signal.SIGINT])) == [signal.SIG_IGN]
+        assert list(mapping(length, [None])) == [2048]  # they started afresh: none is a fork
+        mapping(time.sleep, [0.2] * 100)  # what is left of this is dropped
+    assert time.monotonic() - began < 5
+
+
+def test_a_process_that_dies():
+    match = "what is done is kept: repeat it with fewer processes"
+    with pytest.raises(UserError, match=match), module._mapping(2) as mapping:
+        list(mapping(os._exit, [1]))
+
+
+def test_an_exception_leaves_no_half_file(tmp_path, small):
+    source, out = photographs(tmp_path / "in", 21), tmp_path / "out"
+
+    def stop(done, total):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(source, out, on_image=stop)
+    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz"]
+
+
+def test_an_out_that_cannot_be_written(tmp_path, monkeypatch):
+    source = photographs(tmp_path / "in", 9)
+    monkeypatch.delattr(module, "_mapping")  # no work is begun
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match=r"cannot write .*plan.json"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
+def test_a_disk_that_fills_up(tmp_path):
+    import resource
+
+    source, out = photographs(tmp_path / "in", 30), tmp_path / "out"
+    prepare(source, tmp_path / "whole")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*train-0000.npy: File too large"):
+            prepare(source, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(contents(out)) == ["plan.json"]
+    prepare(source, out)
+    assert contents(out) == contents(tmp_path / "whole")
