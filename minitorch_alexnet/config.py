@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from .errors import CheckpointError, UserError
+from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
 
 
@@ -14,10 +15,16 @@ class Config:
     """Everything that decides a run's numbers. The same config on the same data: the same bits."""
 
     model: str = "fashion"
+    devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
+    size: int = 0  # the side of the images the net reads, for models of any size; 0: the data's
     data: str = "arrays"  # what the images are, for the record
     note: str = ""  # why they are not the ones hoped for
     data_dir: str | None = None
     recipe: str = "quick"
+    source: str = ""  # the run whose weights to start from
+    freeze: str = ""  # the layers that do not learn, such as "conv1,conv2"
+    init: str = "model"  # how the weights start otherwise
+    standardize: bool = True  # divide pixels by their standard deviation; the paper does not
     epochs: int = 4
     batch_size: int = 128
     lr: float = 0.08  # the highest rate of the schedule
@@ -25,20 +32,47 @@ class Config:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     dropout: float = 0.1  # four epochs are too short to overfit
-    augment: bool = False  # flips and shifts
-    validation: float = 1 / 12  # the share of the training set that is held out
+    augment: bool = False  # random parts, or shifts, and reflections
+    colour_noise: float = 0.0  # the standard deviation of α in the paper's section 4.1
+    validation: float = 1 / 12  # the share of the training set held out, where nothing else is
+    crops: int = 1  # parts of an image to average over in the test: 1 or 10
     seed: int = 0
 
 
 RECIPES: dict[str, dict] = {
     "quick": {},
     "full": {"epochs": 20, "augment": True, "dropout": 0.2},
+    # Sections 2, 4 and 5 of the paper, together with the start that its nets have of their own.
+    "paper": {
+        "epochs": 90,
+        "batch_size": 128,
+        "lr": 0.01,
+        "schedule": "plateau",
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "dropout": 0.5,
+        "standardize": False,
+        "augment": True,
+        "colour_noise": 0.1,
+        "crops": 10,
+    },
+    # For hundreds or thousands of photographs, which would leave the paper's at ln(classes).
+    "small-set": {
+        "epochs": 60,
+        "batch_size": 32,
+        "lr": 0.001,
+        "schedule": "step",
+        "dropout": 0.5,
+        "standardize": False,
+        "init": "small-set",
+    },
 }
 SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
     "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
     "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),
     "plateau": lambda c: PlateauDecay(c.lr, patience=max(1, c.epochs // 8)),
 }
+INITS: dict[str, dict | None] = {"model": None, "paper": PAPER, "small-set": SMALL_SET}
 
 
 def check_config(config: Config) -> None:
@@ -48,15 +82,20 @@ def check_config(config: Config) -> None:
         kinds = {float: float | int, type(None): str | None}
         if not isinstance(value, kinds.get(type(default), type(default))):
             raise UserError(f"{field.name} must be like {default!r}, got {value!r}")
-    for name, low in (("epochs", 1), ("batch_size", 1), ("lr", 0), ("seed", 0)):
+    lowest = {"epochs": 1, "batch_size": 1, "size": 0, "lr": 0, "colour_noise": 0, "seed": 0}
+    for name, low in lowest.items():
         if not getattr(config, name) >= low:
             raise UserError(f"{name} must be at least {low}, got {getattr(config, name)}")
     if not 0 < config.validation < 1:
         raise UserError(f"validation must be a share between 0 and 1, got {config.validation}")
-    if config.schedule not in SCHEDULES:
-        raise UserError(
-            f"unknown schedule {config.schedule!r}: expected one of {', '.join(SCHEDULES)}"
-        )
+    if config.crops not in (1, 10):
+        raise UserError(f"crops must be 1, the centre, or 10, got {config.crops}")
+    for kind, name, known in (
+        ("schedule", config.schedule, SCHEDULES),
+        ("init", config.init, INITS),
+    ):
+        if name not in known:
+            raise UserError(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
 
 
 def read_config(folder: str | Path) -> Config:

@@ -2,24 +2,27 @@
 
 import csv
 import io
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from . import checkpoint
-from .config import SCHEDULES, Config, check_config
+from .config import INITS, SCHEDULES, Config, check_config
 from .data.arrays import ArrayDataset
+from .data.image_folder import ImageFolder
 from .data.loader import Loader
-from .data.transforms import FlipAndShift, Normalize
+from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
 from .errors import CheckpointError, UserError
-from .evaluate import Evaluation, evaluate
+from .evaluate import Evaluation, evaluate, views
 from .files import write_json, write_text
 from .graph import Graph
-from .layers import SoftmaxCrossEntropy
-from .models import build
+from .init import initialise
+from .layers import Copy, SoftmaxCrossEntropy
+from .models import build, options_of
 from .optim import SGD
 from .streams import stream
 
@@ -31,51 +34,58 @@ METRICS = (
     "validation_accuracy",
     "learning_rate",
     "seconds",
+    "waited",
 )
 PROGRESS = ["epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history"]
-SAVE_SECONDS = 300  # within an epoch; at its end a checkpoint is written in any case
+GUESSING_STEPS = 100  # so long a net may be no better than guessing
+SAVE_SECONDS = 300  # of training between two checkpoints; where epochs end, a tenth of it will do
 
 
 class Trainer:
-    """Trains a net on a data set, part of which it holds out for validation.
+    """Trains a net on a data set, watched on images that it does not learn from.
 
     folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None
     net: the net to train; default: config.model, built for the data set
-    Raises UserError if config, net and data set do not fit together.
+    validation: the data set to watch it on; default: a part of the first, held out
+    Raises UserError if config, net and data sets do not fit together.
 
     epoch, batch: how many whole epochs, and batches of the next one, are done
-    history: a row an epoch: its number, losses, accuracies (0 … 1), rate and seconds
+    history: a row an epoch: its number, losses, accuracies (0 … 1), rate, the seconds trained so
+             far, and those that this epoch waited for images
+    taken: the names of the parameters that came from config.source
     """
 
     def __init__(
         self,
-        dataset: ArrayDataset,
+        dataset: ArrayDataset | ImageFolder,
         config: Config | None = None,
         folder: str | Path | None = None,
         net: Graph | None = None,
+        validation: ArrayDataset | ImageFolder | None = None,
     ):
         config = config or Config()
         check_config(config)
         self.config, self.folder = config, Path(folder) if folder else None
         self.class_names = dataset.class_names
-        order = stream(config.seed, "validation").permutation(len(dataset))
-        held_out = max(1, round(len(dataset) * config.validation))
-        if held_out >= len(dataset):
-            raise UserError(f"{len(dataset)} images are too few to hold {held_out} out")
-        training = dataset.subset(order[held_out:])
-        self.normalize = Normalize.of(training.images)
-        self.net = net or _build(config, dataset.num_classes, dataset.images.shape[1])
-        if self.net.input_shape != dataset.images.shape[1:]:
-            raise UserError(
-                f"the net takes images {self.net.input_shape}, the data set's are"
-                f" {dataset.images.shape[1:]}"
-            )
-        self.train_loader = self.loader(
-            training,
+        if validation is None:
+            dataset, validation = _hold_out(dataset, config)
+        self.net = net or _build(config, dataset.num_classes, dataset.images.shape[1:])
+        _check_images(self.net, dataset.images.shape[1:])
+        self.normalize = Normalize(dataset.mean, (config.standardize and dataset.deviation) or 1.0)
+        self.taken: list[str] = []
+        if config.source and not (self.folder and self.checkpoint_path.exists()):
+            self._start_from(load_run(config.source))
+        self._freeze(config.freeze)
+        self.train_loader = Loader(
+            dataset,
+            config.batch_size,
+            self.normalize,
+            self.net.device,
             seed=config.seed,
-            augment=FlipAndShift(config.seed) if config.augment else None,
+            crop=_crop(config, self.net.input_shape, dataset.images.shape),
+            colour=_colour(config, dataset),
         )
-        self.validation_loader = self.loader(dataset.subset(order[:held_out]))
+        self.validation = validation
         self.loss = SoftmaxCrossEntropy()
         self.sgd = SGD(self.net.named_parameters(), config.lr, config.momentum, config.weight_decay)
         self.schedule = SCHEDULES[config.schedule](config)
@@ -86,9 +96,69 @@ class Trainer:
         self._saved_at = 0.0
         self._forget_epoch()
 
-    def loader(self, dataset: ArrayDataset, **options) -> Loader:
-        """A Loader that prepares images the way this net is trained on them."""
-        return Loader(dataset, self.config.batch_size, self.normalize, self.net.device, **options)
+    def views(self, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> list[Loader]:
+        """Loaders that show a data set in the way the net is trained to see it."""
+        return views(dataset, self.net, self.normalize, self.config.batch_size, crops)
+
+    def estimate(self) -> tuple[float, int]:
+        """About how many seconds the rest will take, and how many bytes of memory it will hold.
+
+        Takes the time of a step's forward and backward, from which nothing is learnt.
+        """
+        batch, generators = self.config.batch_size, self.net.generator_states()
+        images = self.net.device.array(np.zeros((batch, *self.net.input_shape), np.float32))
+        for _ in range(2):  # the first is slow
+            clock = time.perf_counter()
+            self.loss.forward(self.net.forward(images), np.zeros(batch, int))
+            self.net.backward(self.loss.backward())
+            seconds = time.perf_counter() - clock
+        self.net.set_generator_states(generators)
+        self.net.clear_ledger()
+        epochs = self.config.epochs - self.epoch
+        steps = epochs * len(self.train_loader) - self.batch
+        tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part
+        weights = sum(p.data.nbytes for p in self.net.named_parameters().values())
+        outputs = sum(math.prod(node.shape) for node in self.net.nodes.values())
+        # Weights, velocities and gradients; what backward needs, and a quarter more in passing.
+        return (steps + tests) * seconds, int(
+            3 * weights + 1.25 * images.itemsize * batch * outputs
+        )
+
+    @property
+    def guessing(self) -> bool:
+        """Is the loss still about ln(classes), that of guessing, where it should long have left?"""
+        late = self.epoch * len(self.train_loader) >= GUESSING_STEPS
+        return late and self.history[-1]["train_loss"] > 0.98 * math.log(len(self.class_names))
+
+    def _start_from(self, run: "Run") -> None:
+        """Take the weights of another run that fit, but for the last layer's."""
+        *_, last = self.net.nodes
+        mine, theirs = self.net.state_dict(), run.net.state_dict()
+        self.taken = [
+            name
+            for name, value in mine.items()
+            if name in theirs
+            and theirs[name].shape == value.shape
+            and not name.startswith(f"{last}.")
+        ]
+        if not self.taken:
+            raise UserError(
+                f"no layer of {self.config.source} ({run.config.model}) but the last fits"
+                f" {self.config.model}: start from a run of the same model"
+            )
+        self.net.load_state_dict(mine | {name: theirs[name] for name in self.taken})
+        if run.normalize.mean.shape == self.normalize.mean.shape:
+            self.normalize = run.normalize  # what the weights are used to
+
+    def _freeze(self, layers: str) -> None:
+        nodes = self.net.nodes.values()
+        for name in filter(None, layers.split(",")):
+            chosen = [p for n in nodes if name == n.joined_name for p in n.layer.params.values()]
+            if not chosen:
+                can = dict.fromkeys(n.joined_name for n in nodes if n.layer.params)
+                raise UserError(f"freeze: {name!r} is none of the layers {', '.join(can)}")
+            for parameter in chosen:
+                parameter.lr_scale = 0
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -120,7 +190,10 @@ class Trainer:
                 if self._unsaved_seconds() > SAVE_SECONDS:
                     self.save()
             self._end_epoch()
-            self.save()
+            if self.finished or self.epoch == 1 or self._unsaved_seconds() > SAVE_SECONDS / 10:
+                self.save()
+            elif self.folder:
+                self._write_records()
             on_epoch(self)
             clock = time.perf_counter()
 
@@ -143,7 +216,7 @@ class Trainer:
     def _end_epoch(self) -> None:
         validation = self.validate()
         if not np.isfinite(validation.loss):
-            raise UserError(self._what_diverged(next(iter(self.validation_loader))[0]))
+            raise UserError(self._what_diverged(next(iter(self.views(self.validation)[0]))[0]))
         self.history.append(
             {
                 "epoch": self.epoch + 1,
@@ -153,6 +226,7 @@ class Trainer:
                 "validation_accuracy": validation.accuracy,
                 "learning_rate": self._rate(len(self.train_loader) - 1),
                 "seconds": round(self.seconds, 3),
+                "waited": round(self.train_loader.waited, 3),
             }
         )
         self.epoch += 1
@@ -162,7 +236,7 @@ class Trainer:
 
     def _forget_epoch(self) -> None:
         self.batch = self.seen = self.correct = 0
-        self.loss_sum = 0.0
+        self.loss_sum = self.train_loader.waited = 0.0
 
     def stop(self) -> None:
         """Ask fit to save and return after the step it is in."""
@@ -170,7 +244,7 @@ class Trainer:
 
     def validate(self) -> Evaluation:
         """The net's answers to the images that were held out."""
-        return evaluate(self.net, self.validation_loader)
+        return evaluate(self.net, *self.views(self.validation))
 
     def _what_diverged(self, images) -> str:
         _, outputs = self.net.forward(images, keep=tuple(self.net.nodes))
@@ -229,12 +303,14 @@ class Trainer:
             return False
         arrays, meta = checkpoint.load(self.checkpoint_path)
         with checkpoint.reading(self.checkpoint_path):
-            if Config(**meta["config"]) != self.config:
+            if replace(Config(**meta["config"]), devices=self.config.devices) != self.config:
                 raise CheckpointError("this is a run of another config")
             if _layers(self.net) != meta["layers"]:
                 raise CheckpointError("this is a run of another net")
-            if not np.array_equal(arrays["normalize/mean"], self.normalize.mean):
+            mean = arrays["normalize/mean"]
+            if not self.config.source and not np.array_equal(mean, self.normalize.mean):
                 raise CheckpointError("this is a run on other images")
+            self.normalize.mean, self.normalize.scale = mean, meta["scale"]
             self.net.load_state_dict(_under("weights/", arrays))
             self.sgd.velocity = self.net.split(_under("velocity/", arrays))
             self.net.set_generator_states(meta["generators"])
@@ -264,38 +340,89 @@ class Run:
     class_names: tuple[str, ...]
 
 
-def load_run(folder: str | Path) -> Run:
-    """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged."""
+def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
+    """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged.
+
+    model: another model with the same weights, such as alexnet-merged for alexnet
+    devices: where it shall live; default: the model's own
+    """
     path = Path(folder) / "checkpoint.npz"
     arrays, meta = checkpoint.load(path)
     with checkpoint.reading(path):
-        config, mean = Config(**meta["config"]), arrays["normalize/mean"]
+        trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
+        config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
-        net = _build(config, len(names), len(mean))
-        if _layers(net) != meta["layers"]:
+        net = _build(config, len(names), mean.shape)
+        if config.model == trained.model and _layers(net) != meta["layers"]:
             raise CheckpointError(
                 "it was trained with a net of its own: build that, and give it the weights with"
                 " load_state_dict"
             )
-        if mean.shape != net.input_shape:
-            raise CheckpointError(f"its mean image is {mean.shape}, not {net.input_shape}")
+        _check_images(net, mean.shape)
         net.load_state_dict(_under("weights/", arrays))
         return Run(config, net, Normalize(mean, meta["scale"]), names)
 
 
-def _build(config: Config, num_classes: int, channels: int) -> Graph:
-    return build(
-        config.model,
-        num_classes=num_classes,
-        channels=channels,
-        seed=config.seed,
-        dropout=config.dropout,
+def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:
+    """What remains to learn from, and a random part to watch the net on."""
+    order = stream(config.seed, "validation").permutation(len(dataset))
+    held_out = max(1, round(len(dataset) * config.validation))
+    if held_out >= len(dataset):
+        raise UserError(f"{len(dataset)} images are too few to hold {held_out} out")
+    return dataset.subset(order[held_out:]), dataset.subset(order[:held_out])
+
+
+def _build(config: Config, num_classes: int, image_shape: tuple) -> Graph:
+    options = {
+        "num_classes": num_classes,
+        "seed": config.seed,
+        "channels": image_shape[0],
+        "dropout": config.dropout,
+    }
+    if config.devices:
+        options["devices"] = config.devices
+    if config.size or "size" in options_of(config.model):
+        options["size"] = config.size or image_shape[-1]
+    net = build(config.model, **options)
+    if rules := INITS[config.init]:
+        initialise(net, stream(config.seed, "weights"), rules)
+    return net
+
+
+def _check_images(net: Graph, shape: tuple) -> None:
+    """UserError unless images (C, H, W) are what the net takes, or somewhat larger."""
+    fits = shape[0] == net.input_shape[0] and all(
+        wanted <= has < 2 * wanted
+        for wanted, has in zip(net.input_shape[1:], shape[1:], strict=True)
     )
+    if not fits:
+        wanted, has = ("×".join(map(str, s)) for s in (net.input_shape, shape))
+        raise UserError(
+            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has}:"
+            " choose another model, or prepare the images with another --size"
+        )
+
+
+def _crop(config: Config, part: tuple, shape: tuple) -> View | CropAndFlip:
+    """How to cut what the net reads, `part`, out of a training image."""
+    if not config.augment:
+        return centre(shape, part)
+    spare = shape[-2:] != part[-2:]
+    return CropAndFlip(config.seed, part[-2:], padding=0 if spare else part[-1] // 28)
+
+
+def _colour(config: Config, dataset: ArrayDataset | ImageFolder) -> ColourNoise | None:
+    if not config.colour_noise:
+        return None
+    return ColourNoise(config.seed, dataset.covariance, config.colour_noise)
 
 
 def _layers(net: Graph) -> list[list[str]]:
-    """What a net is made of, in words."""
-    return [[name, repr(node.layer)] for name, node in net.nodes.items()]
+    """What a net is made of, in words, on whatever devices."""
+    return [
+        [name, "Copy" if isinstance(node.layer, Copy) else repr(node.layer)]
+        for name, node in net.nodes.items()
+    ]
 
 
 def _under(prefix: str, arrays: dict) -> dict:

@@ -2,21 +2,25 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import minitorch_alexnet.train as train_module
-from minitorch_alexnet import device
+from minitorch_alexnet import device, init
 from minitorch_alexnet.config import Config, read_config
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.data.transforms import View
+from minitorch_alexnet.device import Device
 from minitorch_alexnet.errors import CheckpointError, UserError
 from minitorch_alexnet.evaluate import evaluate
 from minitorch_alexnet.graph import Graph
-from minitorch_alexnet.layers import Dropout, Flatten, Linear, ReLU, Tanh
-from minitorch_alexnet.models import build
+from minitorch_alexnet.layers import Concat, Conv2d, Copy, Dropout, Flatten, Linear, ReLU, Tanh
+from minitorch_alexnet.models import MODELS, build
 from minitorch_alexnet.optim import SGD
+from minitorch_alexnet.streams import stream
 from minitorch_alexnet.train import Trainer, load_run
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
@@ -42,7 +46,7 @@ def assert_same(trainer, other):
         np.testing.assert_array_equal(value, other.net.state_dict()[name], err_msg=name)
     for name, value in trainer.sgd.velocity.items():
         np.testing.assert_array_equal(value, other.sgd.velocity[name], err_msg=name)
-    timeless = [[{**row, "seconds": 0} for row in t.history] for t in (trainer, other)]
+    timeless = [[{**row, "seconds": 0, "waited": 0} for row in t.history] for t in (trainer, other)]
     assert timeless[0] == timeless[1]
 
 
@@ -66,7 +70,7 @@ def test_it_learns_garments_it_has_not_seen():
     trainer = Trainer(silhouettes.load("train", count=1200), config)
     trainer.fit()
     assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
-    test = evaluate(trainer.net, trainer.loader(silhouettes.load("test", count=300)))
+    test = evaluate(trainer.net, *trainer.views(silhouettes.load("test", count=300)))
     assert test.accuracy > 0.5  # by chance 0.1
     assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"]
 
@@ -186,13 +190,15 @@ def test_a_loss_that_is_not_finite_stops_names_the_layer_and_keeps_the_checkpoin
 def test_the_held_out_images_are_not_trained_on(garments):
     trainer = Trainer(garments, CONFIG, net=a_small_net())
     trained = {image.tobytes() for image in trainer.train_loader.dataset.images}
-    held = {image.tobytes() for image in trainer.validation_loader.dataset.images}
+    held = {image.tobytes() for image in trainer.validation.images}
     assert len(held) == round(150 / 12)
     assert len(trained) == 150 - len(held)
     assert not trained & held
     mean = trainer.train_loader.dataset.images.mean(axis=0, dtype=np.float64)
     np.testing.assert_allclose(trainer.normalize.mean, mean, rtol=1e-6)
-    assert trainer.validation_loader.augment is None
+    (view,) = trainer.views(trainer.validation)
+    assert view.crop == View(0, 0, 28, 28)
+    assert view.colour is None
 
 
 def test_the_rate_follows_the_schedule_within_an_epoch(garments):
@@ -255,11 +261,15 @@ def test_impossible_configs_are_refused(garments, options, message):
 
 
 def test_a_net_for_other_images_is_refused():
-    data = ArrayDataset(np.zeros((20, 1, 9, 9), np.uint8), np.arange(20) % 2)
-    with pytest.raises(
-        UserError, match=r"takes images \(1, 28, 28\), the data set's are \(1, 9, 9\)"
-    ):
-        Trainer(data)
+    def images(*shape):
+        return ArrayDataset(np.zeros((20, *shape), np.uint8), np.arange(20) % 2)
+
+    for shape in (1, 9, 9), (1, 27, 30), (2, 28, 28), (1, 56, 56):
+        with pytest.raises(
+            UserError, match="takes images of 1×28×28.*these have " + "×".join(map(str, shape))
+        ):
+            Trainer(images(*shape), net=a_small_net())
+    assert Trainer(images(1, 55, 28), net=a_small_net()).train_loader.crop == View(13, 0, 28, 28)
 
 
 def test_the_same_bits_with_one_two_and_three_threads(garments):
@@ -313,3 +323,192 @@ def test_weights_that_are_not_finite_never_replace_a_checkpoint(garments, tmp_pa
     good = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     assert good.resume()
     assert (good.epoch, good.batch) == (1, 0)
+
+
+# ---- photographs, other runs' weights, other devices --------------------------------------------
+
+
+def photographs(count=48, side=20, seed=0):
+    """Noise with a bright corner, whose place is the class; in colour."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 120, (count, 3, side, side), dtype=np.uint8)
+    labels = rng.integers(0, 3, count)
+    for image, label in zip(images, labels, strict=True):
+        image[label, 5:15, 5:15] += 120
+    return ArrayDataset(images, labels)
+
+
+def tiny(num_classes=3, seed=0, channels=3, dropout=0.0, devices="cpu:0,cpu:1"):
+    """Two towers on 16×16 pixels that meet once, and the same on one device below."""
+    first, second = devices.split(",")
+    net = Graph((channels, 16, 16), device=first)
+    net.add("image_b", Copy(to=second), "image")
+    for number, tower, image in (0, "a", "image"), (1, "b", "image_b"):
+        net.add("conv1", Conv2d(channels, 4, 5, stride=2), image, tower=tower)
+        net.add("relu1", ReLU(), tower=tower)
+        net.add("flatten", Flatten(), tower=tower)
+        net.add("drop1", Dropout(dropout, rng=stream(seed, "dropout", number)), tower=tower)
+    net.add("drop1b_to_a", Copy(to=first), "drop1b")
+    net.add("both", Concat(), ("drop1a", "drop1b_to_a"))
+    net.add("fc8", Linear(288, num_classes))
+    init.initialise(net, stream(seed, "weights"), init.SMALL_SET)
+    return net
+
+
+def tiny_merged(num_classes=3, seed=0, channels=3, dropout=0.0, devices="cpu"):
+    net = Graph((channels, 16, 16), device=devices)
+    net.add("conv1", Conv2d(channels, 8, 5, stride=2))
+    net.add("relu1", ReLU())
+    net.add("flatten", Flatten())
+    net.add("drop1", Dropout(dropout, rng=stream(seed, "dropout", 1)))
+    net.add("fc8", Linear(288, num_classes))
+    init.initialise(net, stream(seed, "weights"), init.SMALL_SET)
+    return net
+
+
+@pytest.fixture
+def tiny_models(monkeypatch):
+    monkeypatch.setitem(MODELS, "tiny", tiny)
+    monkeypatch.setitem(MODELS, "tiny-merged", tiny_merged)
+
+
+RAW = Config(
+    model="tiny", epochs=2, batch_size=16, lr=1e-3, schedule="step", dropout=0.0, standardize=False
+)
+
+
+def test_pixels_are_divided_by_their_deviation_or_not():
+    data = photographs()
+    raw, divided = (Trainer(data, replace(RAW, standardize=s), net=tiny()) for s in (False, True))
+    assert raw.normalize.scale == 1
+    assert divided.normalize.scale == pytest.approx(divided.train_loader.dataset.deviation)
+    assert divided.normalize.scale > 30
+
+
+def test_a_validation_set_of_its_own_leaves_the_training_set_whole():
+    train, other = photographs(), photographs(10, seed=1)
+    trainer = Trainer(train, RAW, net=tiny(), validation=other)
+    assert trainer.train_loader.dataset is train
+    np.testing.assert_array_equal(trainer.validate().labels, other.labels)
+
+
+def test_augmentation_crops_larger_images_and_shifts_others():
+    config = replace(RAW, augment=True, colour_noise=0.1)
+    larger = Trainer(photographs(), config, net=tiny()).train_loader
+    assert (larger.crop.size, larger.crop.padding) == ((16, 16), 0)
+    assert larger.colour.std == 0.1
+    np.testing.assert_allclose(
+        larger.colour.axes @ larger.colour.axes.T, larger.dataset.covariance, rtol=1e-9
+    )
+    equal = Trainer(silhouettes.load("train", count=40), Config(augment=True)).train_loader
+    assert (equal.crop.size, equal.crop.padding, equal.colour) == ((28, 28), 1, None)
+    assert Trainer(photographs(), RAW, net=tiny()).train_loader.crop == View(2, 2, 16, 16)
+
+
+def test_the_rules_of_a_recipe_start_the_weights(tiny_models):
+    start = Trainer(photographs(), replace(RAW, init="paper")).net.state_dict()
+    assert start["conv1.weight"].std() == pytest.approx(0.01, rel=0.15)
+    assert start["fc8.weight"].std() == pytest.approx(0.01, rel=0.15)
+    small = Trainer(photographs(), replace(RAW, init="small-set")).net.state_dict()
+    own = tiny().state_dict()
+    assert all(np.array_equal(small[name], own[name]) for name in own)
+
+
+def test_trained_on_two_devices_it_answers_alike_on_one_and_the_other_way_round(
+    tiny_models, tmp_path
+):
+    data = photographs()
+    for model, other, devices in ("tiny", "tiny-merged", "cpu"), ("tiny-merged", "tiny", "cpu,cpu"):
+        Trainer(data, replace(RAW, model=model), tmp_path / model).fit()
+        mine, theirs = load_run(tmp_path / model), load_run(tmp_path / model, other, devices)
+        assert theirs.net.nodes.keys() != mine.net.nodes.keys()
+        view = View(2, 2, 16, 16)(data.images)
+        answers = [r.net.predict(r.normalize(view, r.net.device)) for r in (mine, theirs)]
+        np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_goes_on_with_other_devices(tiny_models, tmp_path):
+    config = replace(RAW, dropout=0.4)
+    whole = Trainer(photographs(), config)
+    whole.fit()
+    first = Trainer(photographs(), config, tmp_path)
+    first.fit(on_step=lambda trainer: trainer.stop())
+    second = Trainer(photographs(), replace(config, devices="cpu:3,cpu:2"), tmp_path)
+    assert second.resume()
+    second.fit()
+    assert second.net.nodes["conv1b"].device == Device("cpu:2")
+    assert_same(second, whole)
+
+
+def test_another_runs_weights_are_taken_but_for_the_last_layer(tiny_models, tmp_path):
+    Trainer(photographs(), RAW, tmp_path / "source").fit()
+    source = load_run(tmp_path / "source")
+    config = replace(RAW, source=str(tmp_path / "source"), freeze="conv1", seed=1)
+    other = photographs(40, seed=5)
+    trainer = Trainer(other, config, tmp_path / "tuned")
+    assert trainer.taken == ["conv1.weight", "conv1.bias"]
+    np.testing.assert_array_equal(trainer.normalize.mean, source.normalize.mean)
+    theirs, mine = source.net.state_dict(), trainer.net.state_dict()
+    np.testing.assert_array_equal(mine["conv1.weight"], theirs["conv1.weight"])
+    assert not np.isclose(mine["fc8.weight"], theirs["fc8.weight"]).any()
+    trainer.fit()
+    tuned = trainer.net.state_dict()
+    np.testing.assert_array_equal(tuned["conv1.weight"], theirs["conv1.weight"])
+    np.testing.assert_array_equal(tuned["conv1.bias"], theirs["conv1.bias"])
+    assert not np.isclose(tuned["fc8.weight"], mine["fc8.weight"], rtol=1e-6).all()
+
+
+def test_a_fine_tuned_run_resumes_without_its_source(tiny_models, tmp_path):
+    Trainer(photographs(), RAW, tmp_path / "source").fit()
+    config = replace(RAW, source=str(tmp_path / "source"))
+    other = photographs(40, seed=5)
+    whole = Trainer(other, config)
+    whole.fit()
+    Trainer(other, config, tmp_path / "tuned").fit(on_step=lambda trainer: trainer.stop())
+    (tmp_path / "source/checkpoint.npz").unlink()
+    second = Trainer(other, config, tmp_path / "tuned")
+    assert second.resume()
+    np.testing.assert_array_equal(second.normalize.mean, whole.normalize.mean)
+    second.fit()
+    assert_same(second, whole)
+
+
+def test_a_source_of_which_nothing_fits_is_refused(tiny_models, tmp_path, garments):
+    Trainer(garments, Config(epochs=1), tmp_path / "source").fit()
+    with pytest.raises(UserError, match=r"no layer of .*source \(fashion\) but the last fits tiny"):
+        Trainer(photographs(), replace(RAW, source=str(tmp_path / "source")))
+
+
+def test_frozen_layers_must_exist_and_do_not_learn(tiny_models):
+    with pytest.raises(UserError, match="freeze: 'conv9' is none of the layers conv1, fc8"):
+        Trainer(photographs(), replace(RAW, freeze="conv1,conv9"))
+    trainer = Trainer(photographs(), replace(RAW, freeze="conv1"))
+    assert [n for n, p in trainer.net.named_parameters().items() if p.frozen] == [
+        "conv1a.weight", "conv1a.bias", "conv1b.weight", "conv1b.bias",
+    ]  # fmt: skip
+
+
+def test_an_estimate_leaves_no_trace_and_is_of_the_right_size(tiny_models):
+    config = replace(RAW, dropout=0.4)
+    asked, silent = Trainer(photographs(), config), Trainer(photographs(), config)
+    seconds, memory = asked.estimate()
+    assert seconds > 0
+    outputs = 768 + 2 * (4 * 144) + 144 + 288 + 3  # image_b, the towers, the copy, both, fc8
+    parameters = 8 * 75 + 8 + 288 * 3 + 3
+    assert memory == 4 * (3 * parameters + 1.25 * 16 * outputs)
+    assert [row["bytes_forward"] for row in asked.net.ledger()] == [0, 0]
+    asked.fit()
+    silent.fit()
+    assert_same(asked, silent)
+
+
+def test_a_net_that_only_guesses_is_found_out(tiny_models):
+    config = replace(RAW, lr=0.0, epochs=35)  # three steps an epoch
+    trainer = Trainer(photographs(), config, net=tiny())
+    trainer.net.load_state_dict({n: 0 * v for n, v in trainer.net.state_dict().items()})
+    said = []
+    trainer.fit(on_epoch=lambda t: said.append(t.guessing))
+    assert said == [False] * 33 + [True] * 2  # from step 102 on
+    trainer = Trainer(photographs(), replace(config, lr=1e-3), net=tiny())
+    trainer.fit()
+    assert not trainer.guessing
