@@ -1,18 +1,18 @@
-"""The figures of a run, from plain arrays: learning curves, kernels, confusions and mistakes.
-
-Every function returns a `matplotlib.figure.Figure`: show it in a notebook, or keep it with
-`figure.savefig(path)`. pyplot stays out of it, so no window and no global state is touched.
-"""
+"""The figures of a run, from plain arrays."""
 
 import math
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from .errors import ShapeError, UserError
+from ..errors import ShapeError, UserError
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion
 DPI = 120
@@ -59,20 +59,43 @@ def curves(history: list[dict]) -> Figure:
     return figure
 
 
-def filters(weight: np.ndarray) -> Figure:
+def filters(weight: np.ndarray, names: Sequence[str] = ("",)) -> Figure:
     """A first layer's kernels side by side, kernel 0 at the top left, as in the paper's Figure 3.
 
     weight: (O, C, kh, kw) floats, C = 1 (drawn grey) or 3 (RGB). One scale holds for all kernels.
+    names: of the towers, each with an equal share of the kernels, drawn below one another
+
+    Raises ShapeError on kernels that are no pictures, or not as many for each tower.
     """
     if weight.ndim != 4 or weight.shape[1] not in (1, 3) or not weight.size:
         raise ShapeError(f"expected kernels (O, 1 or 3, kh, kw) to draw, got {weight.shape}")
+    if not names or len(weight) % len(names):
+        raise ShapeError(f"{len(weight)} kernels are not {len(names)} equal parts: {names}")
     number, channels, height, width = weight.shape
-    near = math.isqrt(number)  # rows and columns all full if they can be, and about as many
-    rows = next((r for r in range(near, near // 2, -1) if number % r == 0), near)
-    columns = math.ceil(number / rows)
     peak = float(np.abs(weight).max())
     shades = 0.5 + 0.5 * weight.transpose(0, 2, 3, 1) / (peak or 1)  # a weight of 0 gives 0.5
+    blocks = [_tiled(part, len(names)) for part in np.split(shades, len(names))]
 
+    tall = len(names) * blocks[0].shape[0] / blocks[0].shape[1]
+    figure = Figure((8, 8 * tall + 0.2 + 0.25 * sum(map(bool, names))), DPI, layout="constrained")
+    for i, (name, block) in enumerate(zip(names, blocks, strict=True), start=1):
+        axes = figure.add_subplot(len(names), 1, i)
+        axes.imshow(block, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(_label(name, 60), fontsize=9)
+    size = f"kernels: {number} of {height}×{width}×{channels}"
+    scale = "black to white" if channels == 1 else "red, green and blue each"
+    title = f"{size}; mid-grey is 0; {scale} −{peak:.3g} … +{peak:.3g}"
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _tiled(shades: np.ndarray, blocks: int) -> np.ndarray:
+    """Kernels (n, kh, kw, C) -> one picture (rows, columns, 3), wider the more blocks there are."""
+    number, height, width, _ = shades.shape
+    near = math.ceil(math.isqrt(number) / blocks)
+    rows = next((r for r in range(near, near // 2, -1) if number % r == 0), near)  # full, if any
+    columns = math.ceil(number / rows)
     fine, gap = 6, 2  # picture elements a weight, and between two kernels
     down, right = fine * height + gap, fine * width + gap
     picture = np.ones((rows * down - gap, columns * right - gap, 3))
@@ -80,15 +103,7 @@ def filters(weight: np.ndarray) -> Figure:
         y, x = k // columns * down, k % columns * right
         tile = shade.repeat(fine, axis=0).repeat(fine, axis=1)
         picture[y : y + fine * height, x : x + fine * width] = tile
-
-    figure = Figure((8, 8 * len(picture) / picture.shape[1] + 0.2), DPI, layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(picture, interpolation="nearest")
-    axes.set_axis_off()
-    size = f"kernels: {number} of {height}×{width}×{channels}"
-    scale = "black to white" if channels == 1 else "red, green and blue each"
-    axes.set_title(f"{size}; mid-grey is 0; {scale} −{peak:.3g} … +{peak:.3g}", fontsize=9)
-    return figure
+    return picture
 
 
 def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
@@ -165,6 +180,56 @@ def mistakes(
     return figure
 
 
+def neighbours(
+    queries: Sequence[np.ndarray],
+    query_titles: Sequence[str],
+    found: Sequence[Sequence[np.ndarray]],
+    found_titles: Sequence[Sequence[str]],
+) -> Figure:
+    """A row a query: the image asked about, a gap, and what was found for it, the nearest first.
+
+    Every image is (1 or 3, H, W) uint8, of any size; found and found_titles have a list a query.
+    Titles may have several lines; each is cut to what there is room for.
+
+    Raises UserError without a query, ShapeError on what is no picture.
+    """
+    if not len(queries):
+        raise UserError("there is no image to draw the neighbours of")
+    rows, most = len(queries), max(map(len, found), default=0)
+    figure = Figure((1.75 * (most + 1) + 0.4, 2.1 * rows + 0.5), DPI, layout="constrained")
+    grid = figure.add_gridspec(rows, most + 2, width_ratios=[1, 0.2, *[1] * most])
+    figure.suptitle("left: the image asked about\nright: the nearest to it first", fontsize=10)
+    for row, asked in enumerate(zip(queries, query_titles, found, found_titles, strict=True)):
+        query, query_title, images, titles = asked
+        _draw_image(figure.add_subplot(grid[row, 0]), query, query_title)
+        for column, (image, title) in enumerate(zip(images, titles, strict=True), start=2):
+            _draw_image(figure.add_subplot(grid[row, column]), image, title)
+    return figure
+
+
+def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
+    if image.ndim != 3 or len(image) not in (1, 3):
+        raise ShapeError(f"expected images (1 or 3, H, W) to draw, got {image.shape}")
+    axes.set_axis_off()
+    axes.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+    lines = (fit(line, 1.65, 8).replace("$", r"\$") for line in title.splitlines())
+    axes.set_title("\n".join(lines), fontsize=8)
+
+
 def _label(name: str, longest: int) -> str:
     """The name as plain text: cut to so many characters, and a $ begins no formula."""
     return (name if len(name) <= longest else name[: longest - 1] + "…").replace("$", r"\$")
+
+
+def fit(text: str, room: float, size: float, weight: str = "normal") -> str:
+    """The text, cut to so many inches' width at a font size in points."""
+    cut = text[:100]
+    while len(cut) > 1 and inches(cut, size, weight) > room:
+        cut = cut[:-2] + "…"
+    return cut
+
+
+def inches(text: str, size: float, weight: str = "normal") -> float:
+    """How wide a plain text will be."""
+    font = FontProperties(size=size, weight=weight)
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
