@@ -6,6 +6,9 @@ come back in part order: one seed gives the same bits with 1, 2 or 16 threads.
 """
 
 import contextlib
+import functools
+import importlib.metadata
+import importlib.util
 import os
 import sys
 import threading
@@ -22,33 +25,97 @@ from .errors import UserError
 MAX_PARTS = 8  # enough for a free core to help out a slow one; more only cost hand-overs
 MIN_PART_BYTES = 128 * 1024  # less than this is done sooner than it is handed over
 BLOCK_BYTES = 4 * 1024 * 1024  # what a core keeps in its own cache while it works
+GPU_BLOCK_BYTES = 512 * 1024 * 1024  # what a GPU has to spare for working memory
 
 
 class Device:
-    """A place for arrays, by name: "cpu" (the same as "cpu:0"), "cpu:1", …
+    """A place for arrays, by name: "cpu" (the same as "cpu:0"), "cpu:1", …, "cuda:0", …
 
-    Devices of one kind share their memory's kind, yet the graph keeps them apart: data goes
-    from one to the other through the layer `Copy` alone. Raises UserError on an unknown name.
+    "auto" is the first GPU if it can be used, and else the CPU. Devices of one kind share their
+    memory's kind, yet the graph keeps them apart: data goes from one to the other through the
+    layer `Copy` alone. Raises UserError on an unknown name or a GPU that cannot be used.
     """
 
     def __init__(self, name: "str | Device" = "cpu"):
-        kind, _, index = str(name).partition(":")
-        if kind != "cpu" or not (index or "0").isdecimal():
-            raise UserError(f"unknown device {str(name)!r}: expected cpu, cpu:0, cpu:1, …")
+        name = str(name).strip()
+        if name == "auto":
+            name = "cpu" if why_no_gpu() else "cuda"
+        kind, _, index = name.partition(":")
+        if kind not in ("cpu", "cuda") or not (index or "0").isdecimal():
+            raise UserError(
+                f"unknown device {name!r}: expected auto, cpu, cpu:0, cpu:1, …, cuda:0, cuda:1, …"
+            )
         self.kind, self.index = kind, int(index or 0)
+        if kind == "cuda" and (reason := why_no_gpu(self.index)):
+            raise UserError(f"{self} cannot be used: {reason}")
 
     @staticmethod
     def of(x) -> "Device":
         """The device that x's memory belongs to."""
-        return Device("cpu")
+        return Device("cpu" if array_module(x) is np else f"cuda:{x.device.id}")
+
+    def current(self) -> contextlib.AbstractContextManager:
+        """Meanwhile CuPy makes its arrays, and runs, on this device."""
+        return contextlib.nullcontext() if self.kind == "cpu" else _cupy().cuda.Device(self.index)
+
+    def wait(self) -> None:
+        """Until all is done that was asked of the device; a GPU works through a queue."""
+        if self.kind == "cuda":
+            _cupy().cuda.Device(self.index).synchronize()
+
+    def memory(self) -> int:
+        """A GPU's memory in bytes."""
+        return _cupy().cuda.Device(self.index).mem_info[1]
 
     def array(self, x):
         """x on this device; x itself if it is there already."""
-        return np.asarray(x)
+        if self.kind == "cpu":
+            return np.asarray(x) if array_module(x) is np else x.get()
+        return x if Device.of(x) == self else self.copy(x)
 
     def copy(self, x):
-        """A copy of x on this device."""
-        return np.array(x)
+        """A copy of x on this device. From the host it is queued, through pinned memory."""
+        if self.kind == "cpu":
+            return np.array(x) if array_module(x) is np else x.get()
+        with self.current():
+            if array_module(x) is np or x.device.id == self.index:
+                return _cupy().array(x)
+        return self._copy_from_gpu(x)
+
+    def upload(self, x) -> Callable:
+        """Start to bring x, from the host, to this device; what is returned gives it, arrived.
+
+        It travels in a queue of its own, while the device works on what it had been asked before.
+        """
+        if self.kind == "cpu":
+            return lambda: x
+        cuda = _cupy().cuda
+        with self.current():
+            working = cuda.get_current_stream()
+            with _copy_stream(self.index) as travelling:
+                travelling.wait_event(working.record())  # memory that was freed may be in use yet
+                y = _cupy().array(x)
+                arrived = travelling.record()
+
+        def arrive():
+            working.wait_event(arrived)
+            return y
+
+        return arrive
+
+    def _copy_from_gpu(self, x):
+        """Each GPU has a queue: here waits for x to be there, and there for it to be fetched."""
+        stream = _cupy().cuda.get_current_stream
+        with x.device:
+            x = _cupy().ascontiguousarray(x)
+            ready = stream().record()
+        with self.current():
+            stream().wait_event(ready)
+            y = x.copy()
+            fetched = stream().record()
+        with x.device:
+            stream().wait_event(fetched)
+        return y
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.index}"
@@ -63,9 +130,78 @@ class Device:
         return hash(str(self))
 
 
+def _cupy():
+    import cupy
+
+    return cupy
+
+
+@functools.cache
+def _copy_stream(index: int):
+    return _cupy().cuda.Stream(non_blocking=True)
+
+
 def array_module(x):
     """The namespace whose functions work on x (numpy or cupy), by convention called `xp`."""
     return sys.modules["cupy"] if type(x).__module__.partition(".")[0] == "cupy" else np
+
+
+def fuse(function: Callable) -> Callable:
+    """Elementwise maths: on CuPy's arrays one pass over memory (cupy.fuse), on NumPy's as it is."""
+
+    @functools.cache
+    def fused() -> Callable:
+        return _cupy().fuse(function)
+
+    @functools.wraps(function)
+    def call(*arguments):
+        on_gpu = any(array_module(a) is not np for a in arguments)
+        return (fused() if on_gpu else function)(*arguments)
+
+    return call
+
+
+@functools.cache
+def why_no_gpu(index: int = 0) -> str:
+    """Why the GPU of that number cannot be used, and what to do about it; "" if it can."""
+    if importlib.util.find_spec("cupy") is None:
+        return (
+            "CuPy is not installed: pip install 'cupy-cuda13x[ctk]', or cuda12x for an older driver"
+        )
+    names = (d.metadata["Name"] for d in importlib.metadata.distributions())
+    packages = sorted({name for name in names if name and name.startswith("cupy")} - {"cupyx"})
+    if len(packages) > 1:
+        return (
+            f"{' and '.join(packages)} break each other: pip uninstall {' '.join(packages)}, then"
+            " install one of them"
+        )
+    try:
+        cupy = _cupy()
+        count = cupy.cuda.runtime.getDeviceCount()
+        if index >= count:
+            return f"there are {count} GPUs, numbered from 0"
+        with cupy.cuda.Device(index):
+            (cupy.arange(3, dtype=np.float32) + 1).get()  # compiles a kernel and runs it
+    except Exception as error:  # whatever is missing shows itself here, each time in another way
+        return _what_ails(error, packages)
+    return ""
+
+
+def _what_ails(error: Exception, packages: list[str]) -> str:
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    for sign, advice in (
+        (
+            "InsufficientDriver",
+            "no NVIDIA driver, or too old a one for this CuPy: see nvidia-smi; update it, or"
+            " install CuPy for an older CUDA (cuda12)",
+        ),
+        ("NoDevice", "no NVIDIA GPU is visible: see CUDA_VISIBLE_DEVICES and nvidia-smi"),
+        ("nvrtc", f"the CUDA compiler is missing: pip install '{packages[0]}[ctk]'"),
+        ("libcuda", "install the NVIDIA driver"),
+    ):
+        if sign.lower() in text.lower():
+            return f"{advice} ({text})"
+    return f"{text}; nvidia-smi says whether there is a driver, and for which CUDA"
 
 
 # ---- workers -------------------------------------------------------------------------------
@@ -191,15 +327,21 @@ def blas_can_be_limited() -> bool:
 def for_each_part(work: Callable[[slice], object], x) -> list:
     """Deal the rows of x (its first axis) to the workers; return what `work` said of each part.
 
-    work: called with a slice of rows, in any order and on any thread
+    work: called with a slice of rows, in any order and on any thread; on a GPU once, with all
     """
+    if array_module(x) is not np:
+        return [work(slice(0, len(x)))]
     count = min(MAX_PARTS, len(x), max(1, x.nbytes // MIN_PART_BYTES))
     ends = [len(x) * i // count for i in range(count + 1)] if count else [0]
     return get_workers().run(work, [slice(a, b) for a, b in pairwise(ends)])
 
 
-def blocks(part: slice, row_bytes: int) -> Iterator[slice]:
-    """Cut a part into blocks of rows whose working memory, row_bytes each, stays in cache."""
-    rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+def blocks(x, part: slice, row_bytes: int) -> Iterator[slice]:
+    """Cut a part of x into blocks of rows that need row_bytes of working memory each.
+
+    On the CPU a block's stays in a core's cache; a GPU takes what it has room for.
+    """
+    room = BLOCK_BYTES if array_module(x) is np else GPU_BLOCK_BYTES
+    rows = max(1, room // max(1, row_bytes))
     for start in range(part.start, part.stop, rows):
         yield slice(start, min(start + rows, part.stop))

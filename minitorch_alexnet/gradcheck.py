@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .device import Device
 from .graph import Graph
 from .layers import Layer, SoftmaxCrossEntropy
 
@@ -94,7 +95,9 @@ def check_graph(net: Graph, images, labels, rng=None, tolerance=1e-5, samples=20
     """
     net = copy.deepcopy(net)
     for node in net.nodes.values():
-        _in_float64(node.layer)
+        for parameter in node.layer.params.values():
+            with node.device.current():
+                parameter.data = parameter.data.astype(np.float64)
     images = np.array(images, np.float64)
     rng = rng or np.random.default_rng(0)
 
@@ -108,13 +111,14 @@ def check_graph(net: Graph, images, labels, rng=None, tolerance=1e-5, samples=20
     loss()
     net.backward(criterion.backward())
     parameters = net.named_parameters().items()
-    pairs = {name: (p.data, p.grad) for name, p in parameters if not p.frozen}
+    host = Device("cpu").array
+    pairs = {name: (p.data, host(p.grad)) for name, p in parameters if not p.frozen}
     return _report("graph", loss, pairs, rng, tolerance, samples)
 
 
 def _in_float64(layer: Layer) -> Layer:
     for parameter in layer.params.values():
-        parameter.data = np.array(parameter.data, np.float64)
+        parameter.data = np.array(Device("cpu").array(parameter.data), np.float64)
     return layer
 
 

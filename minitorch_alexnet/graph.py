@@ -121,7 +121,8 @@ class Graph:
         last_reader = {s: node.name for node in self.nodes.values() for s in node.sources}
         values, kept = {IMAGE: self.device.array(images)}, {}
         for node in self.nodes.values():
-            with self._naming(node.name, node.sources, [values[s].shape for s in node.sources]):
+            shapes = [values[s].shape for s in node.sources]
+            with self._naming(node.name, node.sources, shapes), node.device.current():
                 value = node.layer.forward(*(values[s] for s in node.sources), train=train)
             values[node.name] = value
             if node.name in keep:
@@ -147,7 +148,8 @@ class Graph:
                 node.layer.forget()
                 continue
             need_dx = any(s in learns for s in node.sources)
-            dxs = node.layer.backward(dy, need_dx=need_dx)
+            with node.device.current():
+                dxs = node.layer.backward(dy, need_dx=need_dx)
             if not need_dx:
                 continue
             for s, dx in zip(node.sources, dxs if len(node.sources) > 1 else (dxs,), strict=True):
@@ -155,7 +157,8 @@ class Graph:
                     raise ShapeError(
                         f"{node.name}: its backward gave {dx.shape} for {s}, expected {expected}"
                     )
-                gradients[s] = gradients[s] + dx if s in gradients else dx
+                with self._device_of(s).current():
+                    gradients[s] = gradients[s] + dx if s in gradients else dx
 
     def _learning_nodes(self) -> set[str]:
         """The nodes at or behind a parameter that learns: the only ones that need a gradient."""
@@ -165,6 +168,11 @@ class Graph:
             if own or any(s in learns for s in node.sources):
                 learns.add(node.name)
         return learns
+
+    @property
+    def output_device(self) -> Device:
+        """Where the output lives, and the loss."""
+        return next(reversed(self.nodes.values())).device
 
     def predict(self, images, batch_size: int = 128) -> np.ndarray:
         """The output for any number of images (n, C, H, W), as in testing; on the host."""

@@ -109,10 +109,13 @@ def test_threads_come_from_the_environment_else_from_the_affinity(monkeypatch):
 
 
 def test_blocks_cover_a_part_and_stay_in_budget():
-    cut = list(blocks(slice(3, 20), device.BLOCK_BYTES // 5))
+    cut = list(blocks(np.zeros(20), slice(3, 20), device.BLOCK_BYTES // 5))
     assert [row for b in cut for row in range(b.start, b.stop)] == list(range(3, 20))
     assert max(b.stop - b.start for b in cut) == 5
-    assert list(blocks(slice(0, 2), 10 * device.BLOCK_BYTES)) == [slice(0, 1), slice(1, 2)]
+    assert list(blocks(np.zeros(2), slice(0, 2), 10 * device.BLOCK_BYTES)) == [
+        slice(0, 1),
+        slice(1, 2),
+    ]
 
 
 def test_devices_by_name():

@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..streams import stream
 from .transforms import ColourNoise, CropAndFlip, Normalize, View
 
-AHEAD = 3  # batches made ready while the net works on one
+AHEAD = 2  # batches made ready beside the one that travels and the one the net works on
 
 
 class Loader:
@@ -52,6 +52,16 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple]:
         """The batches of an epoch, from batch `start` on."""
+        travelling: deque = deque()  # to the device, while the net works on the batch before
+        for images, labels, shift in self._picked(epoch, start):
+            travelling.append((self.device.upload(images), labels, shift))
+            if len(travelling) > 1:
+                yield self._ready(*travelling.popleft())
+        while travelling:
+            yield self._ready(*travelling.popleft())
+
+    def _picked(self, epoch, start):
+        """Batches as they are on the host, picked in the background."""
         order = np.arange(len(self.dataset))
         if self.seed is not None:
             order = stream(self.seed, "shuffle", epoch).permutation(len(order))
@@ -61,9 +71,9 @@ class Loader:
                 index = order[i * self.batch_size : (i + 1) * self.batch_size]
                 waiting.append(background.submit(self._pick, epoch, index))
                 if len(waiting) > AHEAD:
-                    yield self._ready(waiting.popleft())
+                    yield self._awaited(waiting.popleft())
             while waiting:
-                yield self._ready(waiting.popleft())
+                yield self._awaited(waiting.popleft())
 
     def _pick(self, epoch, index):
         images, labels, shift = self.dataset.images[index], self.dataset.labels[index], None
@@ -73,8 +83,12 @@ class Loader:
             shift = self.colour(epoch, index, len(self.dataset))
         return images, labels, shift
 
-    def _ready(self, batch: Future):
+    def _awaited(self, batch: Future):
         clock = time.perf_counter()
-        images, labels, shift = batch.result()
+        picked = batch.result()
         self.waited += time.perf_counter() - clock
-        return self.normalize(images, self.device, shift), labels
+        return picked
+
+    def _ready(self, arrive, labels, shift):
+        with self.device.current():
+            return self.normalize(arrive(), self.device, shift), labels

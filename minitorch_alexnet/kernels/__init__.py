@@ -1,5 +1,57 @@
-"""The array loops that need hand-writing on each kind of device, with the same names on each."""
+"""The array loops that need hand-writing on each kind of device, with the same names on each.
 
-from .cpu import col2im, im2col, max_pool, max_pool_backward, window_sum
+cpu.py has them in NumPy, cuda.py in CUDA. Columns come in the order that suits the device, images
+innermost or pixels; `to_columns` and `from_columns` bring maps into it and out of it.
+"""
 
-__all__ = ["col2im", "im2col", "max_pool", "max_pool_backward", "window_sum"]
+from importlib import resources
+
+import numpy as np
+
+from ..device import array_module
+from . import cpu
+
+REALS = {"float32": "float", "float64": "double"}
+
+
+def _twin(name: str):
+    """The loop of that name for the kind of array it is called with."""
+
+    def call(x, *arguments):
+        return getattr(_module(x), name)(x, *arguments)
+
+    call.__doc__ = getattr(cpu, name).__doc__
+    return call
+
+
+def _module(x):
+    if array_module(x) is np:
+        return cpu
+    from . import cuda  # which imports CuPy
+
+    return cuda
+
+
+def cuda_text(name: str, dtype: str, wide: bool) -> str:
+    """A kernel's CUDA text, for one of REALS' dtypes and integers of 32 bits, or of 64."""
+    types = f"typedef {REALS[dtype]} real;\ntypedef {'long long' if wide else 'int'} integer;\n"
+    return types + (resources.files(__package__) / f"{name}.cu").read_text(encoding="utf-8")
+
+
+im2col = _twin("im2col")
+col2im = _twin("col2im")
+to_columns = _twin("to_columns")
+from_columns = _twin("from_columns")
+window_sum = _twin("window_sum")
+max_pool = _twin("max_pool")
+max_pool_backward = _twin("max_pool_backward")
+
+__all__ = [
+    "col2im",
+    "from_columns",
+    "im2col",
+    "max_pool",
+    "max_pool_backward",
+    "to_columns",
+    "window_sum",
+]

@@ -44,6 +44,16 @@ def col2im(columns, shape, kernel_size: Pair, stride: Pair, padding: Padding):
     return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
 
 
+def to_columns(maps):
+    """Maps in the columns' order.  (n, O, oh, ow) -> (O, oh·ow·n)"""
+    return maps.transpose(1, 2, 3, 0).reshape(maps.shape[1], -1)
+
+
+def from_columns(columns, size: Pair):
+    """The reverse.  (O, oh·ow·n) -> (n, O, oh, ow), size = (oh, ow)"""
+    return columns.reshape(len(columns), *size, -1).transpose(3, 0, 1, 2)
+
+
 def window_sum(x, before: int, after: int):
     """Sum over the channels c-before … c+after, clipped at the ends.  x: (n, C, H, W), same out"""
     channels = x.shape[1]

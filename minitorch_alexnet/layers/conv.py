@@ -18,7 +18,7 @@ import numpy as np
 from .. import init
 from ..device import array_module, blocks, for_each_part
 from ..errors import ShapeError
-from ..kernels import col2im, im2col
+from ..kernels import col2im, from_columns, im2col, to_columns
 from .base import Layer, Parameter, as_padding, as_pair, expect_maps, short
 
 
@@ -77,10 +77,10 @@ class Conv2d(Layer):
             for images in self._blocks(x, part, y_shape):
                 columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
                 maps = xp.empty((self.out_channels, columns.shape[1]), x.dtype)
-                for ins, outs in self._groups():  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, oh·ow·n)
+                for ins, outs in self._groups():  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
                     xp.matmul(weight[outs], columns[ins], out=maps[outs])
                 maps += bias
-                y[images] = maps.reshape(*y_shape, -1).transpose(3, 0, 1, 2)
+                y[images] = from_columns(maps, y_shape[1:])
 
         for_each_part(some, x)
         if train:
@@ -97,16 +97,16 @@ class Conv2d(Layer):
             dw = xp.zeros(weight.shape[::-1], x.dtype)  # (C/g·kh·kw, O): BLAS is faster that way
             db = xp.zeros(len(weight), x.dtype)
             for images in self._blocks(x, part, y_shape):
-                maps = dy[images].transpose(1, 2, 3, 0).reshape(len(weight), -1)
+                maps = to_columns(dy[images])
                 db += maps.sum(axis=1)
                 if not weights.frozen:
                     columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
                     for ins, outs in self._groups():
-                        # (C/g·kh·kw, oh·ow·n) @ (oh·ow·n, O/g)
+                        # (C/g·kh·kw, windows) @ (windows, O/g)
                         dw[:, outs] += columns[ins] @ maps[outs].T
                 if need_dx:
                     columns = xp.empty((self.groups * weight.shape[1], maps.shape[1]), x.dtype)
-                    for ins, outs in self._groups():  # (C/g·kh·kw, O/g) @ (O/g, oh·ow·n)
+                    for ins, outs in self._groups():  # (C/g·kh·kw, O/g) @ (O/g, windows)
                         xp.matmul(weight[outs].T, maps[outs], out=columns[ins])
                     dx[images] = col2im(
                         columns, x[images].shape, self.kernel_size, self.stride, self.padding
@@ -127,7 +127,7 @@ class Conv2d(Layer):
     def _blocks(self, x, part, y_shape):
         """Images whose columns stay in cache."""
         rows = self.groups * self.params["weight"].data[0].size
-        return blocks(part, rows * math.prod(y_shape[1:]) * x.itemsize)
+        return blocks(x, part, rows * math.prod(y_shape[1:]) * x.itemsize)
 
     def __repr__(self):
         text = f"Conv2d({self.in_channels}, {self.out_channels}, {short(self.kernel_size)}"

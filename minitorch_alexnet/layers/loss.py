@@ -9,7 +9,7 @@ log p = z - max - log Σ exp(z - max) never takes the logarithm of a vanished p.
 
 import numpy as np
 
-from ..device import array_module
+from ..device import Device, array_module
 from ..errors import ShapeError, UserError
 
 
@@ -46,9 +46,10 @@ class SoftmaxCrossEntropy:
                 f" got {labels.min()}…{labels.max()}"
             )
         xp = array_module(logits)
-        log_p = log_softmax(logits)
-        self.cache = log_p, labels
-        return -log_p[xp.arange(n), xp.asarray(labels)].mean()
+        with Device.of(logits).current():
+            log_p = log_softmax(logits)
+            self.cache = log_p, labels
+            return -log_p[xp.arange(n), xp.asarray(labels)].mean()
 
     def backward(self):
         """The loss's derivative by the logits: (n, classes), their dtype."""
@@ -56,10 +57,11 @@ class SoftmaxCrossEntropy:
             raise RuntimeError("SoftmaxCrossEntropy: backward needs a forward before it")
         (log_p, labels), self.cache = self.cache, None
         xp = array_module(log_p)
-        dz = xp.exp(log_p)
-        dz[xp.arange(len(dz)), xp.asarray(labels)] -= 1
-        dz /= len(dz)
-        return dz
+        with Device.of(log_p).current():
+            dz = xp.exp(log_p)
+            dz[xp.arange(len(dz)), xp.asarray(labels)] -= 1
+            dz /= len(dz)
+            return dz
 
 
 def log_softmax(logits):

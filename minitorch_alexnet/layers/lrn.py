@@ -6,7 +6,9 @@ over the `size` channels j centred on i, clipped at the ends: a map that answers
 its neighbours at the same place.
 """
 
-from ..device import array_module, blocks, for_each_part
+import numpy as np
+
+from ..device import array_module, blocks, for_each_part, fuse
 from ..errors import ShapeError
 from ..kernels import window_sum
 from .base import Layer, expect_maps
@@ -41,13 +43,13 @@ class LocalResponseNorm(Layer):
         self.check(x)
         xp = array_module(x)
         y, s = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
+        a, k, beta = map(x.dtype.type, (self._a(), self.k, self.beta))
 
         def some(part):
-            for images in blocks(part, 4 * x[0].nbytes):
-                block, scale = self._grouped(x[images]), self._grouped(s[images])
-                xp.multiply(window_sum(block * block, *self._reach()), self._a(), out=scale)
-                scale += self.k
-                xp.divide(block, self._power(scale), out=self._grouped(y[images]))
+            for images in blocks(x, part, 4 * x[0].nbytes):
+                block = self._grouped(x[images])
+                total = window_sum(block * block, *self._reach())
+                _normalise(block, total, a, k, beta, *map(self._grouped, (s[images], y[images])))
 
         for_each_part(some, x)
         if train:
@@ -58,20 +60,17 @@ class LocalResponseNorm(Layer):
         x, s = self.take_cache()
         if not need_dx:
             return None
-        xp = array_module(x)
-        dx = xp.empty(x.shape, x.dtype)
+        dx = array_module(x).empty(x.shape, x.dtype)
+        factor, beta = map(x.dtype.type, (2 * self._a() * self.beta, self.beta))
         before, after = self._reach()
 
         def some(part):
-            for images in blocks(part, 4 * x[0].nbytes):
-                block, scale = self._grouped(x[images]), self._grouped(s[images])
-                g = self._grouped(dy[images]) / self._power(scale)
+            for images in blocks(x, part, 4 * x[0].nbytes):
+                block, scale, g, out = (self._grouped(z[images]) for z in (x, s, dy, dx))
                 # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose
                 # window holds j: the window's mirror image
-                crossed = window_sum(g * block / scale, after, before)
-                crossed *= block
-                crossed *= 2 * self._a() * self.beta
-                xp.subtract(g, crossed, out=self._grouped(dx[images]))
+                crossed = window_sum(_damp(block, scale, g, beta, out), after, before)
+                _combine(block, crossed, factor, out)
 
         for_each_part(some, x)
         return dx
@@ -88,17 +87,40 @@ class LocalResponseNorm(Layer):
         n, c, h, w = x.shape
         return x.reshape(n * self.groups, c // self.groups, h, w)
 
-    def _power(self, s):
-        """s^β; the paper's β = 3/4 as √s · √√s, since powers are slow on many machines."""
-        if self.beta != 0.75:
-            return s**self.beta
-        root = array_module(s).sqrt(s)
-        root *= array_module(s).sqrt(root)
-        return root
-
     def __repr__(self):
         return (
             f"LocalResponseNorm({self.size}, alpha={self.alpha:g}, beta={self.beta:g},"
             f" k={self.k:g}, alpha_over_size={self.alpha_over_size}"
             + (f", groups={self.groups})" if self.groups > 1 else ")")
         )
+
+
+# On a GPU each of these is one pass over its arrays, beside x² and the two window sums.
+
+
+@fuse
+def _normalise(x, total, a, k, beta, s, y):
+    array_module(x).multiply(total, a, out=s)
+    s += k
+    array_module(x).divide(x, _power(s, beta), out=y)
+
+
+@fuse
+def _damp(x, s, g, beta, damped):
+    """g · s^(-β) into `damped`; returns g · y / s."""
+    array_module(x).divide(g, _power(s, beta), out=damped)
+    return damped * x / s
+
+
+@fuse
+def _combine(x, crossed, factor, dx):
+    dx -= crossed * x * factor
+
+
+def _power(s, beta):
+    """s^β; on the CPU, where powers are slow, the paper's β = 3/4 as √s · √√s."""
+    if array_module(s) is not np or beta != 0.75:
+        return s**beta
+    root = np.sqrt(s)
+    root *= np.sqrt(root)
+    return root

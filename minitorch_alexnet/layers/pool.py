@@ -57,7 +57,7 @@ class MaxPool2d(Layer):
         y = array_module(x).empty((len(x), *y_shape), x.dtype)
 
         def some(part):
-            for images in blocks(part, 4 * x[0].nbytes):
+            for images in blocks(x, part, 4 * x[0].nbytes):
                 y[images] = max_pool(
                     x[images], self.kernel_size, self.stride, self.padding, y_shape[1:]
                 )
@@ -74,7 +74,7 @@ class MaxPool2d(Layer):
         dx = array_module(x).empty_like(x)
 
         def some(part):
-            for images in blocks(part, 4 * x[0].nbytes):
+            for images in blocks(x, part, 4 * x[0].nbytes):
                 dx[images] = max_pool_backward(
                     x[images], y[images], dy[images], self.kernel_size, self.stride, self.padding
                 )

@@ -242,7 +242,7 @@ def test_waited_sums_up_what_the_iterating_one_waited_for_images(monkeypatch):
     assert loading.waited == 0
     for epoch in range(2):
         for i, _ in enumerate(loading.epoch(epoch), 1):
-            assert loading.waited == 3 * (5 * epoch + i)
+            assert loading.waited == 3 * (5 * epoch + min(i + 1, 5))  # the next one travels
             clock.time += 1000  # the net at work
 
 
@@ -276,7 +276,7 @@ def test_reads_only_so_far_ahead():
     batches = loader(1, crop=crop).epoch(0)
     next(batches)
     batches.close()
-    assert 1 <= len(picked) <= AHEAD + 1
+    assert 2 <= len(picked) <= AHEAD + 2  # that one, the next, and those made ready
 
 
 @pytest.mark.parametrize("taken", [1, 3])

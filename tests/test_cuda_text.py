@@ -1,0 +1,451 @@
+"""The CUDA loops where there is no GPU: run as C++ against NumPy's, and compiled to machine code.
+
+The kernels have no barriers, and each thread has numbers of its own to write: one after another,
+in whatever order, does as well. kernels/cuda.py gets a stand-in for CuPy that runs them so, with
+poison round every array and in every new one.
+"""
+
+import ctypes
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import normal, pool_size
+
+from minitorch_alexnet import kernels
+from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.kernels import REALS, cpu, cuda_text
+
+FOLDER = Path(kernels.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.cu"))
+VARIANTS = list(product(REALS, (False, True)))  # dtype, 64-bit integers
+
+# ---- a GPU of one thread ---------------------------------------------------------------------
+
+CPP = """
+struct Three {{ unsigned x, y, z; }};
+static Three blockIdx, threadIdx, blockDim, gridDim;
+#define __global__
+{text}
+extern "C" void launch(
+    unsigned first, unsigned blocks, unsigned threads, int backwards, void **arguments)
+{{
+    gridDim.x = blocks, blockDim.x = threads;
+    const unsigned long long all = (unsigned long long)blocks * threads;
+    for (unsigned long long k = 0; k < all; k++) {{
+        const unsigned long long at = backwards ? all - 1 - k : k;
+        blockIdx.x = first + at / threads, threadIdx.x = at % threads;
+        {name}({arguments});
+    }}
+}}
+"""
+GUARD = 1 << 14  # numbers before and after each array
+NAN = {"float32": 0x7FC00000, "float64": 0x7FF8000000000000, "float16": 0x7E00}
+UNWRITTEN, OUTSIDE = 0xA5, 0x5A  # added to it, nans like no other: of a new array, round an input
+
+
+def poisoned(array, by):
+    return array.view(f"u{array.itemsize}") == NAN[array.dtype.name] + by
+
+
+class Huge(np.ndarray):
+    """An array that says it is one that 32 bits cannot count."""
+
+    size = 2**31
+
+
+class OneThreadGPU:
+    """What kernels/cuda.py needs of CuPy."""
+
+    def __init__(self):
+        self.huge = self.backwards = False
+        self.first_block = 0
+        self.buffers = {}  # by the address of the array inside
+        self.launches = []  # the names
+
+    def empty(self, shape, dtype, poison=UNWRITTEN):
+        dtype, size = np.dtype(dtype), int(np.prod(shape))
+        bits = np.full(size + 2 * GUARD, NAN[dtype.name] + poison, f"u{dtype.itemsize}")
+        array = bits.view(dtype)[GUARD : GUARD + size].reshape(shape)
+        self.buffers[array.ctypes.data] = bits.view(dtype)
+        return array
+
+    def array(self, x):
+        y = self.empty(x.shape, x.dtype, OUTSIDE)
+        y[...] = x
+        return y
+
+    def ascontiguousarray(self, x):
+        x = x if x.flags.c_contiguous else self.array(x)
+        return x.view(Huge) if self.huge else x
+
+    def RawKernel(self, code, name):
+        types, integer, real, launch = compiled(code, name)
+
+        def run(grid, block, arguments):
+            (blocks,), (threads,) = grid, block
+            assert blocks >= 1, "CUDA refuses an empty grid"
+            assert len(arguments) == len(types)
+            cells, written = [], []
+            for kind, value in zip(types, arguments, strict=True):
+                if kind.endswith("*"):
+                    assert value.dtype == real
+                    assert value.flags.c_contiguous
+                    cells.append(ctypes.c_void_p(value.ctypes.data))
+                    if "const" not in kind:
+                        written.append(value.view(np.ndarray))
+                else:
+                    assert type(value) is integer
+                    cells.append(np.ctypeslib.as_ctypes_type(integer)(value))
+            pointers = (ctypes.c_void_p * len(cells))(*map(ctypes.addressof, cells))
+            launch(self.first_block, blocks, threads, self.backwards, pointers)
+            self.launches.append(name)
+            for array in written:
+                buffer = self.buffers[array.ctypes.data]
+                assert poisoned(buffer[:GUARD], UNWRITTEN).all(), "written before the array"
+                assert poisoned(buffer[GUARD + array.size :], UNWRITTEN).all(), "written behind it"
+                assert not poisoned(array, OUTSIDE).any(), "read outside an array"
+
+        return run
+
+
+@functools.cache
+def compiled(text, name):
+    """The types of a kernel's parameters, its integer, its real, and what launches it."""
+    (parameters,) = re.findall(rf'extern "C" __global__ void {name}\((.*?)\)', text, re.DOTALL)
+    types = [re.sub(r"\w+$", "", p.strip()).strip() for p in parameters.split(",")]
+    arguments = ", ".join(f"*({kind} *)arguments[{i}]" for i, kind in enumerate(types))
+    with tempfile.TemporaryDirectory() as folder:
+        source, library = Path(folder, f"{name}.cpp"), Path(folder, f"{name}.so")
+        source.write_text(CPP.format(text=text, name=name, arguments=arguments), "utf-8")
+        command = ["g++", "-O1", "-shared", "-fPIC", str(source), "-o", str(library)]
+        subprocess.run(command, check=True)
+        launch = ctypes.CDLL(str(library)).launch
+    launch.argtypes = [*[ctypes.c_uint] * 3, ctypes.c_int, ctypes.c_void_p]
+    launch.restype = None
+    integer = np.int64 if "typedef long long integer;" in text else np.int32
+    return types, integer, np.float64 if "typedef double real;" in text else np.float32, launch
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    if shutil.which("g++") is None:
+        pytest.skip("no g++: the CUDA kernels are not run")
+    return OneThreadGPU()
+
+
+@pytest.fixture(scope="session")
+def cuda(gpu):
+    """kernels/cuda.py itself, on the stand-in."""
+    spec = importlib.util.spec_from_file_location(f"{kernels.__name__}.cuda", FOLDER / "cuda.py")
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "cupy", gpu)
+        spec.loader.exec_module(module)
+    with ThreadPoolExecutor() as pool:  # g++ runs beside itself
+        variants = [(name, *variant) for name in NAMES for variant in VARIANTS]
+        list(pool.map(lambda variant: compiled(cuda_text(*variant), variant[0]), variants))
+    return module
+
+
+# ---- the same values as NumPy's --------------------------------------------------------------
+
+some = settings(max_examples=300, deadline=None, derandomize=True)
+DTYPES = st.sampled_from([np.float32, np.float64])
+
+
+@st.composite
+def manners(draw):
+    """How to run: dtype, 64-bit integers, the last thread first, and how inputs lie in memory."""
+    layout = draw(st.sampled_from(["plain", "transposed", "strided", "flipped"]))
+    return draw(DTYPES), draw(st.booleans()), draw(st.booleans()), layout
+
+
+def assert_written(got, wanted):
+    """Everywhere, and what was wanted."""
+    assert got.dtype == wanted.dtype
+    assert not poisoned(np.ascontiguousarray(got), UNWRITTEN).any()
+    np.testing.assert_array_equal(got, wanted)
+
+
+def on_gpu(gpu, manner, *arrays):
+    """The arrays as the manner wants them, amid poison."""
+    _, gpu.huge, gpu.backwards, layout = manner
+    gpu.buffers.clear()
+    for x in arrays:
+        if layout == "transposed":
+            yield gpu.array(x.T).T
+        elif layout == "strided":
+            y = gpu.empty([2 * size for size in x.shape], x.dtype)[(slice(1, None, 2),) * x.ndim]
+            y[...] = x
+            yield y
+        elif layout == "flipped":
+            yield gpu.array(x[..., ::-1])[..., ::-1]
+        else:
+            yield gpu.array(x)
+
+
+KINDS = ("normal", "ties", "negative", "nan")
+
+
+@st.composite
+def values(draw, kinds=KINDS):
+    """A function of shape and dtype; ties are equal numbers, and extremes infinite ones and nan."""
+    kind, seed = draw(st.sampled_from(kinds)), draw(st.integers(0, 99))
+
+    def drawn(shape, dtype):
+        x = normal(*shape, seed=seed, dtype=dtype)
+        if kind == "ties":
+            return x.round()
+        if kind == "negative":
+            return -1 - abs(x)
+        rng = np.random.default_rng(seed)
+        if kind == "nan":
+            x[rng.random(shape) < 0.1] = np.nan
+        if kind == "extremes":
+            x = rng.choice(np.array([-np.inf, -np.inf, -1, 0, np.inf, np.nan], dtype), shape)
+        return x
+
+    return drawn
+
+
+@st.composite
+def problems(draw, pooling=False):
+    """(n, C, H, W), kernel, stride, padding, (oh, ow); pooling: no window in the padding alone."""
+    kernel = draw(st.integers(1, 5)), draw(st.integers(1, 5))
+    stride = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    most = [k - 1 if pooling else 3 for k in kernel]
+    padding = tuple((draw(st.integers(0, m)), draw(st.integers(0, m))) for m in most)
+    least = [max(1, k - sum(pads)) for k, pads in zip(kernel, padding, strict=True)]
+    shape = [draw(st.integers(1, 3)), draw(st.integers(1, 4))]
+    shape += [draw(st.integers(low, low + 11)) for low in least]
+    ceil = pooling and draw(st.booleans())
+    axes = zip(shape[2:], kernel, stride, padding, strict=True)
+    return tuple(shape), kernel, stride, padding, tuple(pool_size(*axis, ceil) for axis in axes)
+
+
+@some
+@given(problem=problems(), manner=manners(), values=values())
+def test_columns_hold_what_numpys_hold(cuda, gpu, problem, manner, values):
+    shape, *how, size = problem
+    x = values(shape, manner[0])
+    columns = cuda.im2col(*on_gpu(gpu, manner, x), *how)
+    assert columns.shape == (shape[1] * np.prod(how[0]), shape[0] * np.prod(size))
+    wanted = cpu.from_columns(cpu.im2col(x, *how), size)
+    assert_written(cuda.from_columns(columns, size), wanted)
+
+
+@some
+@given(problem=problems(), manner=manners(), values=values())
+def test_pixels_sum_what_numpys_sum_and_in_the_same_order(cuda, gpu, problem, manner, values):
+    shape, *how, size = problem
+    maps = values((shape[0], shape[1] * how[0][0] * how[0][1], *size), manner[0])
+    x = cuda.col2im(*on_gpu(gpu, manner, cuda.to_columns(maps)), shape, *how)
+    assert_written(x, cpu.col2im(cpu.to_columns(maps), shape, *how))
+
+
+def test_columns_have_the_pixels_innermost(cuda):
+    maps = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    columns = cuda.to_columns(maps)
+    assert columns.shape == (3, 2 * 4 * 5)
+    for image, o, row, column in product(*map(range, maps.shape)):
+        assert columns[o, (image * 4 + row) * 5 + column] == maps[image, o, row, column]
+    np.testing.assert_array_equal(cuda.from_columns(columns, (4, 5)), maps)
+
+
+@some
+@given(
+    shape=st.tuples(*(st.integers(1, most) for most in (3, 12, 4, 5))),
+    reach=st.tuples(st.integers(0, 13), st.integers(0, 13)),
+    manner=manners(),
+    values=values(),
+)
+def test_windows_over_channels_sum_as_numpys(cuda, gpu, shape, reach, manner, values):
+    x = values(shape, manner[0])
+    sums = cuda.window_sum(*on_gpu(gpu, manner, x), *reach)
+    assert_written(sums, cpu.window_sum(x, *reach))
+
+
+@some
+@given(problem=problems(pooling=True), manner=manners(), values=values((*KINDS, "extremes")))
+def test_the_maximum_is_numpys(cuda, gpu, problem, manner, values):
+    shape, *how, size = problem
+    x = values(shape, manner[0])
+    y = cuda.max_pool(*on_gpu(gpu, manner, x), *how, size)
+    assert_written(y, cpu.max_pool(x, *how, size))
+
+
+@some
+@given(
+    problem=problems(pooling=True),
+    manner=manners(),
+    values=values((*KINDS, "ties", "extremes")),
+    seed=st.integers(0, 99),
+)
+def test_the_winners_are_numpys(cuda, gpu, problem, manner, values, seed):
+    shape, *how, size = problem
+    x = values(shape, manner[0])
+    y = cpu.max_pool(x, *how, size)
+    dy = normal(*y.shape, seed=seed, dtype=manner[0])
+    dx = cuda.max_pool_backward(*on_gpu(gpu, manner, x, y, dy), *how)
+    assert_written(dx, cpu.max_pool_backward(x, y, dy, *how))
+
+
+def test_a_batch_of_many_blocks(cuda, gpu):
+    how = (3, 2), (2, 1), ((1, 0), (0, 1))
+    (x,) = on_gpu(gpu, (np.float32, False, False, "plain"), normal(9, 5, 12, 11, dtype=np.float32))
+    columns = cuda.im2col(x, *how)
+    y = cuda.max_pool(x, *how, (6, 11))
+    wanted = cpu.max_pool(x, *how, (6, 11))
+    assert_written(y, wanted)
+    maps = cpu.from_columns(cpu.im2col(x, *how), (6, 11))
+    assert_written(cuda.from_columns(columns, (6, 11)), maps)
+    back = cpu.col2im(cpu.to_columns(maps), x.shape, *how)
+    assert_written(cuda.col2im(columns, x.shape, *how), back)
+    assert_written(cuda.window_sum(x, 2, 1), cpu.window_sum(x, 2, 1))
+    dx = cpu.max_pool_backward(x, y, y, *how)
+    assert_written(cuda.max_pool_backward(x, y, y, *how), dx)
+
+
+def every_loop(cuda, x):
+    """Calls of the five loops, by name."""
+    how = (2, 2), (1, 1), ((0, 0), (0, 0))
+    n, c, h, w = x.shape
+    return {
+        "im2col": lambda: cuda.im2col(x, *how),
+        "col2im": lambda: cuda.col2im(np.zeros((c, n * h * w), x.dtype), x.shape, (1, 1), *how[1:]),
+        "window_sum": lambda: cuda.window_sum(x, 1, 1),
+        "max_pool": lambda: cuda.max_pool(x, *how, (h - 1, w - 1)),
+        "max_pool_backward": lambda: cuda.max_pool_backward(x, x, x, (1, 1), *how[1:]),
+    }
+
+
+def test_there_is_a_test_for_every_text(cuda):
+    assert sorted(every_loop(cuda, np.zeros((1, 1, 2, 2)))) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_other_dtypes_are_refused(cuda, name):
+    with pytest.raises(UserError, match=f"{name}: expected float32 or float64, got float16"):
+        every_loop(cuda, np.zeros((1, 1, 3, 3), np.float16))[name]()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_of_nothing_nothing_is_launched(cuda, gpu, name):
+    gpu.launches.clear()
+    assert every_loop(cuda, np.zeros((0, 2, 3, 3), np.float32))[name]().size == 0
+    assert gpu.launches == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_block_beyond_32_bits_is_not_taken_for_the_first(cuda, gpu, name, monkeypatch):
+    monkeypatch.setattr(gpu, "huge", True)
+    monkeypatch.setattr(gpu, "first_block", 2**24)  # of 256 threads
+    (x,) = on_gpu(gpu, (np.float32, True, False, "plain"), normal(1, 2, 3, 3, dtype=np.float32))
+    assert poisoned(every_loop(cuda, x)[name](), UNWRITTEN).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_has_no_types_but_its_own(name):
+    text = re.sub("//.*", "", (FOLDER / f"{name}.cu").read_text("utf-8"))
+    types = r"\b(?:char|short|int|long|unsigned|size_t|float|double|half|auto)\b"
+    assert re.findall(types, text) == []
+
+
+def test_two_dtypes_are_refused(cuda):
+    x = np.ones((1, 1, 2, 2), np.float32)
+    with pytest.raises(UserError, match=r"max_pool_backward: .*float64"):
+        cuda.max_pool_backward(x, x, x.astype(np.float64), (1, 1), (1, 1), ((0, 0), (0, 0)))
+
+
+def test_the_block_that_counts_furthest_still_counts_right(cuda, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cuda.cupy, "ascontiguousarray", lambda x: x)
+    monkeypatch.setattr(cuda, "_kernel", lambda *key: lambda *call: seen.append((*key, *call)))
+    for size in (1, 256, 257, 2**31 - 257, 2**31 - 256, 2**31):
+        x = np.broadcast_to(np.float32(0), size)
+        cuda._launch("some", size, (x,), (7,))
+        name, dtype, wide, (blocks,), (threads,), (_, number) = seen.pop()
+        assert (name, dtype, threads) == ("some", "float32", 256)
+        assert size <= blocks * threads < size + threads
+        assert wide or blocks * threads - 1 < 2**31
+        assert wide == (size >= 2**31 - 256)
+        assert type(number) is (np.int64 if wide else np.int32)
+
+
+# ---- machine code ----------------------------------------------------------------------------
+
+CHIPS = ("75", "80", "90")
+
+
+def joined(variant):
+    """All kernels of a dtype and an integer in one text."""
+    texts = [cuda_text(name, *variant) for name in NAMES]
+    types = "".join(re.findall(r"^typedef .*\n", texts[0], re.MULTILINE))
+    return types + "".join(text.removeprefix(types) for text in texts)
+
+
+def by_nvcc(chip, variant):
+    with tempfile.TemporaryDirectory() as folder:
+        source, code = Path(folder, "all.cu"), Path(folder, "all.cubin")
+        source.write_text(joined(variant), "utf-8")
+        command = ["nvcc", "-cubin", "-Werror", "all-warnings", f"-arch=sm_{chip}"]
+        subprocess.run([*command, str(source), "-o", str(code)], check=True)
+        return code.read_bytes()
+
+
+def by_nvrtc(library, chip, variant):
+    """What CuPy does."""
+    program, size = ctypes.c_void_p(), ctypes.c_size_t()
+    text, nothing = joined(variant).encode(), (ctypes.c_char_p * 0)()
+    made = library.nvrtcCreateProgram(ctypes.byref(program), text, b"all.cu", 0, nothing, nothing)
+    assert made == 0
+    options = (ctypes.c_char_p * 1)(f"--gpu-architecture=sm_{chip}".encode())
+    failed = library.nvrtcCompileProgram(program, len(options), options)
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    assert not failed, log.value.decode()
+    assert library.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+    code = ctypes.create_string_buffer(size.value)
+    assert library.nvrtcGetCUBIN(program, code) == 0
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    return code.raw
+
+
+def find_nvrtc():
+    """NVRTC from one of NVIDIA's wheels, or None."""
+    for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu13", "nvidia-cuda-nvrtc-cu12"):
+        try:
+            files = importlib.metadata.files(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if re.fullmatch(r"libnvrtc\.so\.\d+|nvrtc64_\d+_0\.dll", file.name):
+                return ctypes.CDLL(str(file.locate()))
+    return None
+
+
+def test_every_kernel_becomes_machine_code():
+    library = None if shutil.which("nvcc") else find_nvrtc()
+    if library is None and not shutil.which("nvcc"):
+        pytest.skip("neither nvcc nor the wheel nvidia-cuda-nvrtc: no CUDA compiler")
+    compiler = functools.partial(by_nvrtc, library) if library else by_nvcc
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = list(pool.map(lambda pair: compiler(*pair), product(CHIPS, VARIANTS)))
+    assert len(codes) == 12
+    for code, name in product(codes, NAMES):
+        assert b".text." + name.encode() + b"\0" in code  # by its own name, as it is asked for

@@ -1,0 +1,347 @@
+"""Layers, loss, optimiser and graph on arrays that are not NumPy's: the same values, and no more
+of NumPy than a GPU allows. strict.py says what is refused.
+"""
+
+import numpy as np
+import pytest
+from reference import assert_close, normal, with_dtype
+from strict import ATTRIBUTES, METHODS, Array, Stranger, cupy, state, strict_cupy
+
+from minitorch_alexnet import device
+from minitorch_alexnet.config import Config
+from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.device import Device, fuse
+from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.gradcheck import check_graph, check_layer
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import (
+    Concat,
+    Conv2d,
+    Copy,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+    SoftmaxCrossEntropy,
+    Tanh,
+    Upsample,
+)
+from minitorch_alexnet.layers.base import Layer
+from minitorch_alexnet.models import build
+from minitorch_alexnet.optim import SGD
+from minitorch_alexnet.train import Trainer, load_run
+
+MAPS = (3, 4, 7, 6)
+LAYERS = {
+    "conv": (lambda: Conv2d(4, 6, 3), MAPS),
+    "conv-groups-stride-padding": (
+        lambda: Conv2d(4, 6, (3, 2), (2, 3), ((1, 0), (0, 2)), groups=2),
+        MAPS,
+    ),
+    "pool": (lambda: MaxPool2d(3, 2), MAPS),
+    "pool-padding-ceil": (lambda: MaxPool2d(3, 2, 1, ceil_mode=True), MAPS),
+    "lrn": (lambda: LocalResponseNorm(3, alpha=0.3), MAPS),
+    "lrn-groups-power": (
+        lambda: LocalResponseNorm(2, 0.3, 0.6, 1, alpha_over_size=True, groups=2),
+        MAPS,
+    ),
+    "relu": (ReLU, MAPS),
+    "tanh": (Tanh, MAPS),
+    "dropout": (lambda: Dropout(0.4), MAPS),
+    "dropout-inverted": (lambda: Dropout(0.4, rescale="train"), MAPS),
+    "flatten": (Flatten, MAPS),
+    "upsample": (lambda: Upsample(2), MAPS),
+    "linear": (lambda: Linear(8, 5), (3, 8)),
+    "concat": (Concat, MAPS, (3, 2, 7, 6)),
+    "copy": (lambda: Copy("cpu"), MAPS),
+}
+DTYPES = [np.float32, np.float64]
+
+
+@pytest.fixture
+def strict():
+    with strict_cupy():
+        yield
+
+
+def host(x):
+    """NumPy's array of what has to be on the GPU; None stays None."""
+    assert x is None or isinstance(x, Array)
+    return None if x is None else x.get()
+
+
+def run(layer, inputs, dy, gpu, **how):
+    """[y of a test, y, dx of each input, gradient of each parameter], on the host."""
+    if gpu:
+        inputs, dy = [Device("cuda:0").array(x) for x in inputs], Device("cuda:0").array(dy)
+        for parameter in layer.params.values():
+            parameter.data = Device("cuda:0").array(parameter.data)
+        if isinstance(layer, Copy):
+            layer.to = Device("cuda:0")
+    results = [layer.forward(*inputs, train=False), layer.forward(*inputs)]
+    dx = layer.backward(dy, **how)
+    results += dx if isinstance(dx, tuple) else [dx]
+    results += [p.grad for p in layer.params.values()]
+    assert state.waits == 0
+    return [host(x) for x in results] if gpu else results
+
+
+def assert_same(got, wanted, dtype):
+    for one, other in zip(got, wanted, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            assert one.dtype == other.dtype == dtype
+            assert_close(one, other, 1e-12 if dtype == np.float64 else 1e-6)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_is_the_same_anywhere(strict, name, dtype):
+    make, *shapes = LAYERS[name]
+    inputs = [normal(*shape, seed=[1, i], dtype=dtype) for i, shape in enumerate(shapes)]
+    y_shape = with_dtype(make(), dtype).forward(*inputs, train=False).shape
+    dy = normal(*y_shape, seed=2, dtype=dtype)
+    for how in ({}, {"need_dx": False}):
+        here, there = (with_dtype(make(), dtype, seed=3) for _ in "ht")
+        assert_same(run(there, inputs, dy, True, **how), run(here, inputs, dy, False, **how), dtype)
+
+
+@pytest.mark.parametrize("kind", ["weight", "bias"])
+@pytest.mark.parametrize("name", ["conv", "linear"])
+def test_a_frozen_layer_is_the_same_anywhere(strict, name, kind):
+    make, shape = LAYERS[name]
+    here, there = (with_dtype(make(), seed=3) for _ in "ht")
+    here.params[kind].lr_scale = there.params[kind].lr_scale = 0
+    x = normal(*shape, seed=1)
+    dy = normal(*here.forward(x).shape, seed=2)
+    assert_same(run(there, [x], dy, True), run(here, [x], dy, False), np.float64)
+
+
+def test_every_layer_is_asked():
+    asked = {type(make()) for make, *_ in LAYERS.values()}
+    assert asked == set(Layer.__subclasses__()) & set(_layers().values())
+
+
+def _layers():
+    from minitorch_alexnet import layers
+
+    names = set(layers.__all__) - {"Layer", "Parameter", "SoftmaxCrossEntropy"}
+    return {name: getattr(layers, name) for name in names}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_loss_is_the_same_anywhere(strict, dtype):
+    logits, labels = 9 * normal(5, 4, seed=1, dtype=dtype), np.array([3, 0, 1, 1, 2])
+    here, there = SoftmaxCrossEntropy(), SoftmaxCrossEntropy()
+    value = host(there.forward(Device("cuda").array(logits), labels))
+    wanted = here.forward(logits, labels)
+    assert value.dtype == wanted.dtype == dtype
+    assert value == pytest.approx(wanted, rel=1e-6)
+    assert_same([host(there.backward())], [here.backward()], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("decay", [0, 5e-4])
+def test_a_step_is_the_same_anywhere(strict, dtype, decay):
+    results = []
+    for where in ("cpu", "cuda:0"):
+        layer = with_dtype(Linear(8, 5), dtype, seed=1)
+        sgd_parameters = layer.params
+        for i, parameter in enumerate(sgd_parameters.values()):
+            grad = normal(*parameter.data.shape, seed=[2, i], dtype=dtype)
+            parameter.data = Device(where).array(parameter.data)
+            parameter.grad = Device(where).array(grad)
+        sgd = SGD(sgd_parameters, lr=0.1, weight_decay=decay)
+        sgd.step()
+        sgd.step()
+        arrays = [*(p.data for p in layer.params.values()), *sgd.velocity.values()]
+        results.append([Device("cpu").array(x) for x in arrays])
+    assert_same(*results, dtype)
+
+
+def towers(a, b, dtype=np.float64):
+    """A net of two towers that meet, the second one behind Copies."""
+    net = Graph((3, 8, 8), device=a)
+    net.add("image_b", Copy(b), "image")
+    for tower, source in (("a", "image"), ("b", "image_b")):
+        net.add("conv1", Conv2d(3, 4, 3, padding=1), source, tower=tower)
+        net.add("norm1", LocalResponseNorm(3, alpha=0.3), tower=tower)
+        net.add("relu1", ReLU(), tower=tower)
+        net.add("pool1", MaxPool2d(3, 2), tower=tower)
+    net.add("a_to_b", Copy(b), "pool1a")
+    net.add("both_b", Concat(), ("a_to_b", "pool1b"))
+    net.add("conv2", Conv2d(8, 4, 3, groups=2), "both_b", tower="b")
+    net.add("b_to_a", Copy(a))
+    net.add("conv2", Conv2d(4, 4, 3), "pool1a", tower="a")
+    net.add("both", Concat(), ("conv2a", "b_to_a"))
+    net.add("drop", Dropout(0.3))
+    net.add("flat", Flatten())
+    net.add("out", Linear(8, 5))
+    for i, parameter in enumerate(net.named_parameters().values()):
+        wanted = normal(*parameter.data.shape, seed=[4, i], dtype=dtype)
+        parameter.data = Device.of(parameter.data).array(wanted)
+    return net
+
+
+def train(net, steps=3, dtype=np.float64):
+    """Every loss, the weights, the gradients and the velocities of a few steps."""
+    images, labels = normal(6, 3, 8, 8, seed=5, dtype=dtype), np.arange(6) % 5
+    loss, sgd, losses = SoftmaxCrossEntropy(), SGD(net.named_parameters(), lr=0.05), []
+    for _ in range(steps):
+        with net.output_device.current():
+            losses.append(Device("cpu").array(loss.forward(net.forward(images), labels)))
+            net.backward(loss.backward())
+        sgd.step()
+    gradients = {name: p.grad for name, p in net.named_parameters().items()}
+    joined = [net.state_dict(), net.join(gradients), net.join(sgd.velocity)]
+    return losses, [array for arrays in joined for array in arrays.values()]
+
+
+@pytest.mark.parametrize(
+    "devices", [("cuda:0", "cuda:0"), ("cuda:0", "cuda:1"), ("cuda:1", "cuda:0"), ("cpu", "cuda:1")]
+)
+def test_two_towers_learn_the_same_on_any_devices(strict, devices):
+    losses, arrays = train(towers(*devices))
+    wanted_losses, wanted = train(towers("cpu", "cpu"))
+    np.testing.assert_allclose(losses, wanted_losses, rtol=1e-12)
+    assert_same(arrays, wanted, np.float64)
+
+
+def test_a_state_goes_from_host_to_gpu_and_back(strict):
+    net, other = towers("cuda:0", "cuda:1"), towers("cpu", "cpu")
+    state_dict = {name: 2 * value for name, value in other.state_dict().items()}
+    net.load_state_dict(state_dict)
+    assert all(isinstance(p.data, Array) for p in net.named_parameters().values())
+    assert [Device.of(net[f"conv1{t}"].params["bias"].data).index for t in "ab"] == [0, 1]
+    for name, value in net.state_dict().items():
+        np.testing.assert_array_equal(value, state_dict[name])
+
+
+def test_answers_come_to_the_host(strict):
+    images = normal(5, 3, 8, 8, seed=6)
+    answers = towers("cuda:0", "cuda:1").predict(images, batch_size=2)
+    assert_close(answers, towers("cpu", "cpu").predict(images), 1e-12)
+
+
+def test_the_fashion_net_learns_the_same_on_a_gpu(strict):
+    images, labels = normal(4, 1, 28, 28, seed=7, dtype=np.float32), np.arange(4)
+    logits = []
+    for where in ("cpu", "cuda:0"):
+        net, loss = build("fashion", devices=where), SoftmaxCrossEntropy()
+        sgd = SGD(net.named_parameters())
+        loss.forward(net.forward(images), labels)
+        net.backward(loss.backward())
+        sgd.step()
+        logits.append(Device("cpu").array(net.forward(images, train=False)))
+    assert_close(*logits, 1e-5)
+
+
+def test_elementwise_chains_are_fused(strict):
+    train(towers("cuda:0", "cuda:1"), steps=1)
+    assert state.waits == 0  # for the GPU, whose work is queued
+    assert {"_normalise", "_damp", "_combine", "_descend"} <= state.fused
+
+
+def test_what_is_fused_is_fused_where_there_is_an_array_of_a_gpu(strict):
+    @fuse
+    def twice(x, y):
+        return x * 2 + y
+
+    ones = np.ones(3)
+    assert twice(ones, 1.0).tolist() == [3, 3, 3]
+    assert not state.fused
+    assert twice(Device("cuda").array(ones), 1.0).get().tolist() == [3, 3, 3]
+    assert [name.rpartition(".")[2] for name in state.fused] == ["twice"]
+
+
+# ---- training --------------------------------------------------------------------------------
+
+
+def trainer(devices, folder=None):
+    config = Config(epochs=2, batch_size=16, lr=0.002, augment=True, devices=devices)
+    return Trainer(silhouettes.load("train", count=96), config, folder)
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        "cuda:0",
+        "cuda:1",
+    ],
+)
+def test_a_run_is_the_same_anywhere(strict, tmp_path, devices):
+    there, here = trainer(devices, tmp_path / "there"), trainer("cpu", tmp_path / "here")
+    there.fit()
+    here.fit()
+    for got, wanted in zip(there.history, here.history, strict=True):
+        assert got["train_loss"] == pytest.approx(wanted["train_loss"], rel=1e-5)
+    wanted = here.net.state_dict()
+    for name, value in load_run(tmp_path / "there").net.state_dict().items():
+        assert_close(value, wanted[name], 1e-5)
+
+
+def test_a_run_is_estimated_on_a_second_gpu(strict):
+    seconds, memory = trainer("cuda:1").estimate()
+    assert seconds > 0
+    assert memory > 0
+
+
+def test_divergence_is_found_on_a_gpu(strict):
+    run = trainer("cuda:0")
+    run.net["fc6"].params["weight"].data *= np.float32("inf")
+    with np.errstate(all="ignore"), pytest.raises(UserError, match="not finite in epoch 1"):
+        run.fit()
+
+
+def test_a_layer_on_a_gpu_can_be_checked(strict):
+    layer = Linear(4, 3)
+    for parameter in layer.params.values():
+        parameter.data = Device("cuda").array(parameter.data)
+    assert check_layer(layer, normal(2, 4)).passed
+
+
+@pytest.mark.parametrize("devices", [("cuda:0", "cuda:0"), ("cuda:1", "cuda:0")])
+def test_a_net_on_a_gpu_can_be_checked(strict, devices):
+    assert check_graph(towers(*devices), normal(2, 3, 8, 8), np.arange(2), samples=3).passed
+
+
+# ---- the stand-in itself ---------------------------------------------------------------------
+
+REFUSED = {
+    "a NumPy array beside it": lambda x: x + np.ones(2),
+    "beside a NumPy array": lambda x: np.ones(2) * x,
+    "into it": lambda x: x.__setitem__(slice(None), np.ones(2)),
+    "as an index": lambda x: x[np.array([0])],
+    "a function of NumPy": lambda x: np.concatenate([x, x]),
+    "a ufunc": lambda x: np.exp(x),
+    "asarray": lambda x: np.asarray(x),
+    "to be a list": lambda x: list(x),
+    "three axes": lambda x: cupy.matmul(x.reshape(1, 1, 2), x.reshape(1, 2, 1)),
+    "another device": lambda x: x + Device("cuda:1").array(x),
+    "indexing, fused": lambda x: cupy.fuse(lambda y: y[0])(x),
+    "a sum, fused": lambda x: cupy.fuse(lambda y: y.sum())(x),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_strict_arrays_refuse(strict, name):
+    with pytest.raises(Stranger):
+        REFUSED[name](cupy.ones(2))
+
+
+@pytest.mark.gpu
+def test_what_strict_arrays_can_cupys_can():
+    import cupy as real
+
+    assert [name for name in vars(cupy) if not hasattr(real, name)] == []
+    assert [name for name in ATTRIBUTES + METHODS if not hasattr(real.ndarray, name)] == []
+
+
+def test_afterwards_all_is_as_before():
+    before = device.why_no_gpu
+    with strict_cupy():
+        assert device.array_module(cupy.ones(2)) is cupy
+    assert device.why_no_gpu is before
+    assert device.array_module(np.ones(2)) is np
