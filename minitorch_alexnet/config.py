@@ -17,18 +17,19 @@ class Config:
     model: str = "fashion"
     devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
     size: int = 0  # the side of the images the net reads, for models of any size; 0: the data's
-    data: str = "arrays"  # what the images are, for the record
+    data: str = "arrays"  # what the images are, or their prepared folder
     note: str = ""  # why they are not the ones hoped for
     data_dir: str | None = None
     recipe: str = "quick"
-    source: str = ""  # the run whose weights to start from
+    source: str = ""  # the run whose weights to start from; its pixels' scale then holds, too
     freeze: str = ""  # the layers that do not learn, such as "conv1,conv2"
-    init: str = "model"  # how the weights start otherwise
+    init: str = "model"  # how the weights start otherwise: INITS
     standardize: bool = True  # divide pixels by their standard deviation; the paper does not
     epochs: int = 4
     batch_size: int = 128
     lr: float = 0.08  # the highest rate of the schedule
     schedule: str = "one-cycle"
+    tf32: bool = False  # a GPU's matrix products in TF32: faster, and of ten bits
     momentum: float = 0.9
     weight_decay: float = 5e-4
     dropout: float = 0.1  # four epochs are too short to overfit
@@ -67,11 +68,14 @@ RECIPES: dict[str, dict] = {
         "init": "small-set",
     },
 }
+FOLDER_MODEL, FOLDER_RECIPE = "alexnet", "small-set"  # for a folder of photographs
 SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
     "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
     "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),
     "plateau": lambda c: PlateauDecay(c.lr, patience=max(1, c.epochs // 8)),
 }
+# "model": what the net's builder says, if standardize gives it the pixels that it is made for;
+# else init.STANDARDIZED or init.SMALL_SET.
 INITS: dict[str, dict | None] = {"model": None, "paper": PAPER, "small-set": SMALL_SET}
 
 

@@ -61,6 +61,7 @@ def views(
         raise UserError(f"crops must be 1, the centre, or 10, got {crops}")
     shape, part = dataset.images.shape, net.input_shape
     parts = ten_crops(shape, part) if crops == 10 else [centre(shape, part)]
+    parts = list(dict.fromkeys(parts))  # without pixels to spare, five are the same
     return [Loader(dataset, batch_size, normalize, net.device, crop=part) for part in parts]
 
 
@@ -70,11 +71,13 @@ def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
     Several views of the same images in the same order have their softmax averaged: its logarithm
     then takes the place of the logits.
     """
-    outputs, labels = zip(*(_answers(net, view) for view in views), strict=True)
+    total, labels = _answers(net, views[0])
     if len(views) == 1:
-        return Evaluation(outputs[0], labels[0])
-    total = np.logaddexp.reduce([log_softmax(logits) for logits in outputs])
-    return Evaluation(total - math.log(len(outputs)), labels[0])
+        return Evaluation(total, labels)
+    total = log_softmax(total)
+    for view in views[1:]:
+        np.logaddexp(total, log_softmax(_answers(net, view)[0]), out=total)
+    return Evaluation(total - math.log(len(views)), labels)
 
 
 def _answers(net, batches):

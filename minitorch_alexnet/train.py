@@ -1,7 +1,9 @@
 """Training: four lines a step, and what it takes to stop and go on as if never stopped."""
 
 import csv
+import hashlib
 import io
+import json
 import math
 import time
 from collections.abc import Callable
@@ -16,13 +18,14 @@ from .data.arrays import ArrayDataset
 from .data.image_folder import ImageFolder
 from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
+from .device import Device
 from .errors import CheckpointError, UserError
 from .evaluate import Evaluation, evaluate, views
 from .files import write_json, write_text
 from .graph import Graph
-from .init import initialise
+from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy, SoftmaxCrossEntropy
-from .models import build, options_of
+from .models import FOR_STANDARDIZED, build, options_of
 from .optim import SGD
 from .streams import stream
 
@@ -37,6 +40,7 @@ METRICS = (
     "waited",
 )
 PROGRESS = ["epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history"]
+READ_STEPS = 20  # losses that a GPU may owe us
 GUESSING_STEPS = 100  # so long a net may be no better than guessing
 SAVE_SECONDS = 300  # of training between two checkpoints; where epochs end, a tenth of it will do
 
@@ -45,7 +49,8 @@ class Trainer:
     """Trains a net on a data set, watched on images that it does not learn from.
 
     folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None
-    net: the net to train; default: config.model, built for the data set
+    net: the net to train; default: config.model, built for the data set. Given one, what config
+         says of model, size, devices, init and dropout counts for nothing
     validation: the data set to watch it on; default: a part of the first, held out
     Raises UserError if config, net and data sets do not fit together.
 
@@ -67,10 +72,14 @@ class Trainer:
         check_config(config)
         self.config, self.folder = config, Path(folder) if folder else None
         self.class_names = dataset.class_names
+        if validation and validation.class_names != dataset.class_names:
+            raise UserError("the validation set has other classes than the training set")
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
         self.net = net or _build(config, dataset.num_classes, dataset.images.shape[1:])
-        _check_images(self.net, dataset.images.shape[1:])
+        for images in (dataset.images, validation.images):
+            _check_images(self.net, images.shape[1:])
+        self._images = _fingerprint(dataset), np.asarray(dataset.mean, np.float32)
         self.normalize = Normalize(dataset.mean, (config.standardize and dataset.deviation) or 1.0)
         self.taken: list[str] = []
         if config.source and not (self.folder and self.checkpoint_path.exists()):
@@ -105,23 +114,39 @@ class Trainer:
 
         Takes the time of a step's forward and backward, from which nothing is learnt.
         """
-        batch, generators = self.config.batch_size, self.net.generator_states()
+        batch = min(self.config.batch_size, len(self.train_loader.dataset))
+        generators = self.net.generator_states()
         images = self.net.device.array(np.zeros((batch, *self.net.input_shape), np.float32))
         for _ in range(2):  # the first is slow
             clock = time.perf_counter()
             self.loss.forward(self.net.forward(images), np.zeros(batch, int))
             self.net.backward(self.loss.backward())
+            self.net.output_device.wait()
             seconds = time.perf_counter() - clock
         self.net.set_generator_states(generators)
         self.net.clear_ledger()
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch
         tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part
+        weights, image = self._needs()
+        # With a folder there are a checkpoint's copies, too.
+        return (steps + tests) * seconds, weights * 5 // 3 + image * batch
+
+    def _needs(self) -> tuple[int, int]:
+        """Bytes of weights, velocities and gradients; bytes an image of a batch takes besides."""
         weights = sum(p.data.nbytes for p in self.net.named_parameters().values())
         outputs = sum(math.prod(node.shape) for node in self.net.nodes.values())
-        # Weights, velocities and gradients; what backward needs, and a quarter more in passing.
-        return (steps + tests) * seconds, int(
-            3 * weights + 1.25 * images.itemsize * batch * outputs
+        return 3 * weights, 5 * outputs  # four bytes a number, and a quarter more in passing
+
+    def _what_fits(self) -> str:
+        """Which batch a GPU would have room for, for want of which this one failed."""
+        device = self.net.output_device
+        weights, image = self._needs()
+        fits = (0.9 * device.memory() - weights) // image
+        return (
+            f"{device} has no room for a batch of {self.config.batch_size}: about"
+            f" {max(1, min(int(fits), self.config.batch_size * 3 // 4))} would fit; train anew with"
+            " that --batch-size. The last checkpoint is safe"
         )
 
     @property
@@ -131,15 +156,17 @@ class Trainer:
         return late and self.history[-1]["train_loss"] > 0.98 * math.log(len(self.class_names))
 
     def _start_from(self, run: "Run") -> None:
-        """Take the weights of another run that fit, but for the last layer's."""
-        *_, last = self.net.nodes
+        """Take the layers of another run that fit, but for the last, and its pixels' scale."""
         mine, theirs = self.net.state_dict(), run.net.state_dict()
+        layers: dict[str, list[str]] = {}
+        for name in mine:
+            layers.setdefault(name.rpartition(".")[0], []).append(name)
+        del layers[next(reversed(layers))]
         self.taken = [
             name
-            for name, value in mine.items()
-            if name in theirs
-            and theirs[name].shape == value.shape
-            and not name.startswith(f"{last}.")
+            for names in layers.values()
+            if all(n in theirs and theirs[n].shape == mine[n].shape for n in names)
+            for name in names
         ]
         if not self.taken:
             raise UserError(
@@ -147,18 +174,23 @@ class Trainer:
                 f" {self.config.model}: start from a run of the same model"
             )
         self.net.load_state_dict(mine | {name: theirs[name] for name in self.taken})
-        if run.normalize.mean.shape == self.normalize.mean.shape:
-            self.normalize = run.normalize  # what the weights are used to
+        same = run.normalize.mean.shape == self.normalize.mean.shape
+        mean = run.normalize.mean if same else self.normalize.mean
+        self.normalize = Normalize(mean, run.normalize.scale)  # what the weights are used to
 
     def _freeze(self, layers: str) -> None:
         nodes = self.net.nodes.values()
-        for name in filter(None, layers.split(",")):
+        for name in filter(None, (name.strip() for name in layers.split(","))):
             chosen = [p for n in nodes if name == n.joined_name for p in n.layer.params.values()]
             if not chosen:
                 can = dict.fromkeys(n.joined_name for n in nodes if n.layer.params)
                 raise UserError(f"freeze: {name!r} is none of the layers {', '.join(can)}")
+            if self.taken and f"{name}.weight" not in self.taken:
+                raise UserError(f"freeze: {name} starts anew and has to learn")
             for parameter in chosen:
                 parameter.lr_scale = 0
+        if all(p.frozen for p in self.net.named_parameters().values()):
+            raise UserError("freeze: no layer is left that learns")
 
     # ---- the loop ----------------------------------------------------------------------------
 
@@ -198,22 +230,44 @@ class Trainer:
             clock = time.perf_counter()
 
     def _step(self, images, labels) -> None:
-        logits = self.net.forward(images)
-        loss = self.loss.forward(logits, labels)
-        if not np.isfinite(float(loss)):
-            raise UserError(self._what_diverged(images))
-        self.net.backward(self.loss.backward())
-        self.sgd.step()
+        try:
+            self._learn(images, labels)
+        except Exception as error:
+            if type(error).__name__ != "OutOfMemoryError":  # CuPy's
+                raise
+            raise UserError(self._what_fits()) from error
         self.batch += 1
         self.seen += len(labels)
-        self.loss_sum += float(loss) * len(labels)
-        self.correct += int((logits.argmax(axis=1) == labels).sum())
+
+    def _learn(self, images, labels) -> None:
+        logits = self.net.forward(images)
+        self._unread.append((self.loss.forward(logits, labels), logits, labels))
+        if self.net.output_device.kind == "cpu":
+            self.read_progress(images)
+        elif len(self._unread) == READ_STEPS:
+            self.read_progress()
+        self.net.backward(self.loss.backward())
+        self.sgd.step()
+
+    def read_progress(self, images=None) -> None:
+        """Bring loss_sum and correct up to date. A GPU is asked rarely, for it has to catch up.
+
+        images: those of the last loss, if nothing was learnt from it yet
+        Raises UserError if a loss was not finite.
+        """
+        unread, self._unread = self._unread, []
+        for loss, logits, labels in unread:
+            if not np.isfinite(float(loss)):
+                raise UserError(self._what_diverged(images))
+            self.loss_sum += float(loss) * len(labels)
+            self.correct += int((Device("cpu").array(logits).argmax(axis=1) == labels).sum())
 
     def _rate(self, batch: int) -> float:
         """The rate for a batch of this epoch."""
         return self.schedule.rate(self.epoch + batch / len(self.train_loader))
 
     def _end_epoch(self) -> None:
+        self.read_progress()
         validation = self.validate()
         if not np.isfinite(validation.loss):
             raise UserError(self._what_diverged(next(iter(self.views(self.validation)[0]))[0]))
@@ -237,6 +291,7 @@ class Trainer:
     def _forget_epoch(self) -> None:
         self.batch = self.seen = self.correct = 0
         self.loss_sum = self.train_loader.waited = 0.0
+        self._unread: list[tuple] = []
 
     def stop(self) -> None:
         """Ask fit to save and return after the step it is in."""
@@ -247,13 +302,18 @@ class Trainer:
         return evaluate(self.net, *self.views(self.validation))
 
     def _what_diverged(self, images) -> str:
+        advice = f"train anew with a lower --lr (it was {self.sgd.lr:g})"
+        if images is None:  # the weights are spoilt by now
+            return (
+                f"the loss is not finite in epoch {self.epoch + 1}, in the last {READ_STEPS}"
+                f" batches or so; {advice}"
+            )
         _, outputs = self.net.forward(images, keep=tuple(self.net.nodes))
-        bad = (name for name, y in outputs.items() if not np.isfinite(y).all())
-        where = next(bad, "the loss")
+        values = {name: Device("cpu").array(y) for name, y in outputs.items()}
+        bad = (name for name, y in values.items() if not np.isfinite(y).all())
         return (
             f"the loss is not finite in epoch {self.epoch + 1}, batch {self.batch + 1}: the first"
-            f" output that is not finite is that of {where}; train anew with a lower --lr"
-            f" (it was {self.sgd.lr:g})"
+            f" output that is not finite is that of {next(bad, 'the loss')}; {advice}"
         )
 
     # ---- stopping and going on ---------------------------------------------------------------
@@ -270,6 +330,7 @@ class Trainer:
         self._saved_at = self.seconds
         if not self.folder:
             return
+        self.read_progress()
         arrays = {f"weights/{name}": value for name, value in self.net.state_dict().items()}
         velocity = self.net.join(self.sgd.velocity)
         arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
@@ -278,11 +339,13 @@ class Trainer:
                 "the weights are not finite; the checkpoint before stays. Train anew with a lower"
                 f" --lr (it was {self.sgd.lr:g})"
             )
-        arrays |= {"normalize/mean": self.normalize.mean}
+        fingerprint, mean = self._images
+        arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
         meta = {
             "config": asdict(self.config),
             "layers": _layers(self.net),
             "class_names": self.class_names,
+            "images": fingerprint,
             "scale": self.normalize.scale,
             **{name: getattr(self, name) for name in PROGRESS},
             "schedule": self.schedule.state_dict(),
@@ -303,16 +366,17 @@ class Trainer:
             return False
         arrays, meta = checkpoint.load(self.checkpoint_path)
         with checkpoint.reading(self.checkpoint_path):
-            if replace(Config(**meta["config"]), devices=self.config.devices) != self.config:
+            if replace(Config(**meta["config"]), **_whereabouts(self.config)) != self.config:
                 raise CheckpointError("this is a run of another config")
             if _layers(self.net) != meta["layers"]:
                 raise CheckpointError("this is a run of another net")
-            mean = arrays["normalize/mean"]
-            if not self.config.source and not np.array_equal(mean, self.normalize.mean):
-                raise CheckpointError("this is a run on other images")
-            self.normalize.mean, self.normalize.scale = mean, meta["scale"]
+            fingerprint, mean = self._images
+            if meta["images"] != fingerprint or not np.array_equal(arrays["images/mean"], mean):
+                raise CheckpointError("this is a run on other images, or with other classes")
+            self.normalize.mean, self.normalize.scale = arrays["normalize/mean"], meta["scale"]
             self.net.load_state_dict(_under("weights/", arrays))
-            self.sgd.velocity = self.net.split(_under("velocity/", arrays))
+            for name, velocity in self.net.split(_under("velocity/", arrays)).items():
+                self.sgd.velocity[name] = Device.of(self.sgd.velocity[name]).array(velocity)
             self.net.set_generator_states(meta["generators"])
             self.schedule.load_state_dict(meta["schedule"])
             for name in PROGRESS:
@@ -372,6 +436,17 @@ def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:
     return dataset.subset(order[held_out:]), dataset.subset(order[:held_out])
 
 
+def _fingerprint(dataset: ArrayDataset | ImageFolder) -> str:
+    """Of the classes and labels; what the images are like, their mean tells."""
+    text = json.dumps([list(dataset.class_names), dataset.labels.tolist()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _whereabouts(config: Config) -> dict:
+    """What may change between two sessions of a run: where the net lives, and where the images."""
+    return {name: getattr(config, name) for name in ("devices", "data", "data_dir", "note")}
+
+
 def _build(config: Config, num_classes: int, image_shape: tuple) -> Graph:
     options = {
         "num_classes": num_classes,
@@ -384,7 +459,10 @@ def _build(config: Config, num_classes: int, image_shape: tuple) -> Graph:
     if config.size or "size" in options_of(config.model):
         options["size"] = config.size or image_shape[-1]
     net = build(config.model, **options)
-    if rules := INITS[config.init]:
+    rules = INITS[config.init]
+    if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
+        rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
+    if rules:
         initialise(net, stream(config.seed, "weights"), rules)
     return net
 

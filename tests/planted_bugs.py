@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = "tests/layers tests/test_kernels.py"
 ALEXNET = "tests/models/test_alexnet.py"
+CUDA = "tests/test_cuda_text.py"
+NEUTRAL = "tests/test_neutral.py"
 TRANSFORMS, LOADER = "tests/data/test_transforms.py", "tests/data/test_loader.py"
 # (file, what stands there, the bug in its place, the tests to ask)
 BUGS = [
@@ -37,6 +39,56 @@ BUGS = [
     ("kernels/cpu.py", "_to_winners(rows, y, dy, 2,", "_to_winners(rows, y, dy, 3,", LAYERS),
     ("kernels/cpu.py", "max(0, -((k - before) // step))", "max(0, (before - k) // step)", LAYERS),
     ("kernels/cpu.py", "size - 1, (shape[axis] - 1 + before", "size - 1, (shape[axis] + before", LAYERS),
+    # the loops in CUDA, and the numbers they are given
+    ("kernels/im2col.cu", "sh * row + i - top", "sh * row + i", CUDA),
+    ("kernels/im2col.cu", "sh * row + i - top, z = sw * column", "sw * row + i - top, z = sh * column", CUDA),
+    ("kernels/im2col.cu", "y < h && 0 <= z", "y <= h && 0 <= z", CUDA),
+    ("kernels/im2col.cu", "if (at >= c * windows) return;", "", CUDA),
+    ("kernels/im2col.cu", "image * c + channel", "image * n + channel", CUDA),
+    ("kernels/col2im.cu", "down < 0 || down % sh || row >= oh", "down < 0 || row >= oh", CUDA),
+    ("kernels/col2im.cu", "along % sw || column >= ow", "along % sw || column > ow", CUDA),
+    ("kernels/col2im.cu", "z + left - j", "z + top - j", CUDA),
+    ("kernels/col2im.cu", "const integer at = ", "const int at = ", CUDA),
+    ("kernels/col2im.cu", "for (integer i = 0; i < kh; i++)", "for (integer i = kh - 1; i >= 0; i--)", CUDA),
+    ("kernels/window_sum.cu", "k <= before && k <= channel", "k <= after && k <= channel", CUDA),
+    ("kernels/window_sum.cu", "k < c - channel", "k <= c - channel", CUDA),
+    ("kernels/window_sum.cu", "at / pixels % c", "at % c", CUDA),
+    ("kernels/window_sum.cu", "if (at >= n * c * pixels) return;", "if (at > n * c * pixels) return;", CUDA),
+    ("kernels/max_pool.cu", "empty || value > best", "value > best", CUDA),
+    ("kernels/max_pool.cu", " || value != value", "", CUDA),
+    ("kernels/max_pool.cu", "p >= h || q < 0", "p > h || q < 0", CUDA),
+    ("kernels/max_pool.cu", "sw * column + j - left", "sh * column + j - left", CUDA),
+    ("kernels/max_pool_backward.cu", "k < i * kw + j; k++", "k < i * kw; k++", CUDA),
+    ("kernels/max_pool_backward.cu", "k = 0; wins && k < i * kw + j", "k = i * kw + j + 1; wins && k < kh * kw", CUDA),
+    ("kernels/max_pool_backward.cu", "k / kw - top, s = sw * column + k % kw", "k / kh - top, s = sw * column + k % kh", CUDA),
+    ("kernels/max_pool_backward.cu", " || s >= w", "", CUDA),
+    ("kernels/max_pool_backward.cu", "p + top - i", "p + left - i", CUDA),
+    ("kernels/max_pool_backward.cu", "sum += down;", "sum = down;", CUDA),
+    ("kernels/max_pool_backward.cu", "(integer)blockIdx.x", "blockIdx.x", CUDA),
+    ("kernels/cuda.py", "*kernel_size, *stride, top, left, oh, ow", "*stride, *kernel_size, top, left, oh, ow", CUDA),
+    ("kernels/cuda.py", "top, left, oh, ow\n", "left, top, oh, ow\n", CUDA),
+    ("kernels/cuda.py", "h * w, before, after", "h * w, after, before", CUDA),
+    ("kernels/cuda.py", "(x, y, dy, dx)", "(y, x, dy, dx)", CUDA),
+    ("kernels/cuda.py", '"im2col", c * windows', '"im2col", windows', CUDA),
+    ("kernels/cuda.py", '"max_pool_backward", dx.size', '"max_pool_backward", y.size', CUDA),
+    ("kernels/cuda.py", "-(-threads // THREADS)", "threads // THREADS", CUDA),
+    ("kernels/cuda.py", "np.int64 if wide", "np.int32 if wide", CUDA),
+    ("kernels/cuda.py", "+ THREADS >= 2**31", ">= 2**31", CUDA),
+    ("kernels/cuda.py", "if not threads:", "if False:", CUDA),
+    ("kernels/cuda.py", "maps.transpose(1, 0, 2, 3)", "maps.transpose(1, 2, 3, 0)", CUDA),
+    # what a GPU would refuse, or do slowly or on another device
+    ("layers/conv.py", "xp.empty((self.out_channels, columns.shape[1])", "np.empty((self.out_channels, columns.shape[1])", NEUTRAL),
+    ("layers/dropout.py", "array_module(x).asarray(", "np.asarray(", NEUTRAL),
+    ("layers/loss.py", "xp.asarray(labels)", "labels", NEUTRAL),
+    ("layers/loss.py", "xp.exp(log_p)", "np.exp(log_p)", NEUTRAL),
+    ("layers/linear.py", "xp.matmul(dy[:, rows].T, x, out=dw[rows])", "dw[rows] = np.asarray(dy[:, rows].T) @ x", NEUTRAL),
+    ("layers/lrn.py", "array_module(s) is not np or beta", "beta", NEUTRAL),
+    ("layers/join.py", "array_module(xs[0]).concatenate", "__import__('numpy').concatenate", NEUTRAL),
+    ("graph.py", ", node.device.current():", ":", NEUTRAL),
+    ("graph.py", "            with node.device.current():\n                dxs", "            with Device('cpu').current():\n                dxs", NEUTRAL),
+    ("graph.py", "device.array(parameter.data)", "parameter.data", NEUTRAL),
+    ("device.py", "if array_module(x) is not np:\n        return [work(slice", "if False:\n        return [work(slice", NEUTRAL),
+    ("optim.py", "with Device.of(velocity).current():", "if True:", NEUTRAL),
     # convolution
     ("layers/conv.py", "maps += bias", "pass", LAYERS),
     ("layers/conv.py", "db += maps.sum(axis=1)", "db = maps.sum(axis=1)", LAYERS),

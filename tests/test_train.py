@@ -495,7 +495,7 @@ def test_an_estimate_leaves_no_trace_and_is_of_the_right_size(tiny_models):
     assert seconds > 0
     outputs = 768 + 2 * (4 * 144) + 144 + 288 + 3  # image_b, the towers, the copy, both, fc8
     parameters = 8 * 75 + 8 + 288 * 3 + 3
-    assert memory == 4 * (3 * parameters + 1.25 * 16 * outputs)
+    assert memory == 4 * (5 * parameters + 1.25 * 16 * outputs)
     assert [row["bytes_forward"] for row in asked.net.ledger()] == [0, 0]
     asked.fit()
     silent.fit()
@@ -512,3 +512,74 @@ def test_a_net_that_only_guesses_is_found_out(tiny_models):
     trainer = Trainer(photographs(), replace(config, lr=1e-3), net=tiny())
     trainer.fit()
     assert not trainer.guessing
+
+
+def test_a_gpu_without_room_says_which_batch_would_fit(tiny_models, monkeypatch, tmp_path):
+    class OutOfMemoryError(Exception):  # as CuPy's
+        pass
+
+    def fail(images, labels):
+        raise OutOfMemoryError("planted")
+
+    trainer = Trainer(photographs(), RAW, tmp_path)
+    monkeypatch.setattr(Device, "memory", lambda device: 200_000)
+    monkeypatch.setattr(trainer, "_learn", fail)
+    weights, image = 3 * 4 * (8 * 75 + 8 + 288 * 3 + 3), 5 * (768 + 2 * (4 * 144) + 144 + 288 + 3)
+    fits = int((180_000 - weights) / image)
+    assert 1 < fits < 16
+    with pytest.raises(UserError, match=f"room for a batch of 16: about {min(fits, 12)} would fit"):
+        trainer.fit()
+
+
+def test_layers_are_taken_whole_and_what_starts_anew_is_not_frozen(tiny_models, tmp_path):
+    Trainer(photographs(), RAW, tmp_path / "source").fit()
+    grey = ArrayDataset(photographs().images[:, :1], photographs().labels)
+    config = replace(RAW, model="tiny-merged", source=str(tmp_path / "source"))
+    with pytest.raises(UserError, match="no layer of"):  # conv1's bias alone would fit
+        Trainer(grey, config)
+    with pytest.raises(UserError, match="freeze: fc8 starts anew and has to learn"):
+        Trainer(photographs(), replace(config, freeze="fc8"))
+    with pytest.raises(UserError, match="freeze: no layer is left that learns"):
+        Trainer(photographs(), replace(RAW, freeze="conv1, fc8"))
+
+
+def test_the_sources_scale_holds(tiny_models, tmp_path):
+    Trainer(photographs(), replace(RAW, standardize=True), tmp_path / "source").fit()
+    scale = load_run(tmp_path / "source").normalize.scale
+    assert scale > 30
+    larger = photographs(side=24)
+    trainer = Trainer(larger, replace(RAW, source=str(tmp_path / "source")))
+    assert trainer.normalize.scale == scale
+    np.testing.assert_allclose(trainer.normalize.mean, trainer.train_loader.dataset.mean, rtol=1e-6)
+
+
+@pytest.mark.parametrize("changed", ["labels", "names", "pixels"])
+def test_a_run_does_not_go_on_with_other_data(tiny_models, tmp_path, changed):
+    data = photographs()
+    Trainer(data, RAW, tmp_path).fit(on_step=lambda trainer: trainer.stop())
+    images, labels, names = data.images.copy(), data.labels.copy(), ["0", "1", "2"]
+    if changed == "labels":
+        labels = (labels + 1) % 3
+    elif changed == "names":
+        names[1] = "dog"
+    else:
+        images[0, 0, 0, 0] += 1
+    with pytest.raises(CheckpointError, match="other images, or with other classes"):
+        Trainer(ArrayDataset(images, labels, names), RAW, tmp_path).resume()
+    assert Trainer(photographs(), replace(RAW, data="elsewhere"), tmp_path).resume()  # it moved
+
+
+def test_a_validation_set_that_does_not_go_with_the_training_set_is_refused():
+    other = photographs(10, seed=1)
+    more = ArrayDataset(other.images, other.labels, ["a", "b", "c", "d"])
+    with pytest.raises(UserError, match="other classes"):
+        Trainer(photographs(), RAW, net=tiny(), validation=more)
+    with pytest.raises(UserError, match="these have 3×12×12"):
+        Trainer(photographs(), RAW, net=tiny(), validation=photographs(10, side=12))
+
+
+@pytest.mark.parametrize(("standardize", "conv1"), [(True, (2 / 25) ** 0.5), (False, 0.01)])
+def test_the_start_fits_the_pixels(garments, standardize, conv1):
+    trainer = Trainer(garments, Config(standardize=standardize))
+    weight = trainer.net.state_dict()["conv1.weight"]
+    assert weight.std() == pytest.approx(conv1, rel=0.15)

@@ -1,7 +1,5 @@
 """Looking in: minitorch-alexnet summary, gradcheck, doctor"""
 
-import importlib.metadata
-import importlib.util
 import platform
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from threadpoolctl import threadpool_info
 
 from .. import __version__
 from ..data import fashion_mnist
-from ..device import blas_can_be_limited, get_workers, usable_cores
+from ..device import blas_can_be_limited, get_workers, usable_cores, why_no_gpu
 from ..errors import UserError
 from ..gradcheck import check_layer
 from ..graph import Graph
@@ -28,7 +26,7 @@ from ..layers import (
     Upsample,
 )
 from ..models import MODELS, build
-from .runs import save_figure
+from .runs import picture_path, save_figure
 
 
 def add_commands(add_command) -> None:
@@ -68,9 +66,7 @@ def run_summary(arguments) -> int:
 def run_graph(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    out = Path(arguments.out or f"{arguments.model}.png")
-    if out.suffix.lower() not in (".png", ".svg"):
-        raise UserError(f"--out must end with .png or .svg, got {out}")
+    out = picture_path(arguments.out, Path(f"{arguments.model}.png"))
     save_figure(out, viz.network(_build(arguments)))
     print(f"Drawn in {out}")
     return 0
@@ -131,17 +127,8 @@ def run_doctor(arguments) -> int:
         print(
             "                   this BLAS cannot be held to one thread: one worker is the default"
         )
-    print(f"GPU                {_gpu()}")
+    print(f"GPU                {why_no_gpu() or 'cuda:0 can be used'}")
     place, tried = fashion_mnist.find()
     print(f"Fashion-MNIST      {place or 'not found: ' + '; '.join(tried)}")
     print("silhouettes        built in")
     return 0
-
-
-def _gpu() -> str:
-    """What CuPy there is. Nothing here computes on a GPU yet, so its driver is not asked."""
-    if importlib.util.find_spec("cupy") is None:
-        return "not used; CuPy is not installed"
-    found = [d.metadata["Name"] for d in importlib.metadata.distributions()]
-    packages = sorted(name for name in found if name and name.startswith("cupy"))
-    return f"not used by this version; found {', '.join(packages)}"

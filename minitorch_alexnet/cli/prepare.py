@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, prepare
+from ..errors import UserError
 
 SHOWN = 10  # unusable files to name on screen
 
@@ -33,6 +34,8 @@ def prepared(folder: str) -> str:
     source = Path(folder)
     if is_prepared(source):
         return folder
+    if (source / "plan.json").exists():
+        raise UserError(f"{folder} is prepared in part only: repeat the prepare that began it")
     out = source.resolve().with_name(source.resolve().name + "-prepared")
     if not is_prepared(out):
         print(f"{source} is prepared first, in {out}")
@@ -56,7 +59,11 @@ def _with_bar(source, out, size=256, processes=None) -> Summary:
 
 
 def _told(summary: Summary, out: Path) -> str:
-    lines = [f"{summary.train:,} training and {summary.val:,} validation images in {out}."]
+    names = summary.class_names
+    lines = [
+        f"{summary.train:,} training and {summary.val:,} validation images in {out}, of"
+        f" {len(names):,} classes: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+    ]
     if summary.unusable or summary.aside:
         lines.append(
             f"{summary.unusable:,} images could not be used, {summary.aside:,} other files or"

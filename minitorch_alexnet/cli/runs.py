@@ -39,9 +39,11 @@ def add_commands(add_command) -> None:
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
     _add_data(command)
     command.add_argument("--top", type=int, default=6, metavar="K", help="neighbours to show")
-    command.add_argument("--out", metavar="PNG", help="default: neighbours.png in the run's folder")
+    command.add_argument(
+        "--out", metavar="FILE", help="default: neighbours.png in the run's folder"
+    )
     command = _add(add_command, "filters", run_filters, "Draw a run's first kernels (Figure 3).")
-    command.add_argument("--out", metavar="PNG", help="default: filters.png in the run's folder")
+    command.add_argument("--out", metavar="FILE", help="default: filters.png in the run's folder")
 
 
 def _add(add_command, name, run, text):
@@ -126,9 +128,17 @@ def keep_classes(folder: Path, names, result: Evaluation) -> None:
     save_figure(folder / "confusion.png", viz.confusion(result.confusion(), names))
 
 
+def picture_path(asked: str | None, default: Path) -> Path:
+    """Where to draw; UserError on an ending that is neither .png nor .svg."""
+    path = Path(asked or default)
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise UserError(f"--out must end with .png or .svg, got {path}")
+    return path
+
+
 def save_figure(path: Path, figure) -> None:
     with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower() or "png")
+        figure.savefig(file, format=path.suffix[1:].lower())
 
 
 def run_predict(arguments) -> int:
@@ -164,6 +174,7 @@ def run_neighbours(arguments) -> int:
 
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
+    out = picture_path(arguments.out, Path(arguments.folder, "neighbours.png"))
     trained, loaded = _run_and_data(arguments)
     pixels = [_pixels(trained, path) for path in arguments.images]
     queries = np.concatenate([features(trained.net, _seen(trained, p)) for p in pixels])
@@ -175,7 +186,6 @@ def run_neighbours(arguments) -> int:
         classes = [loaded.train.class_names[i] for i in loaded.train.labels[found]]
         titles.append([f"{c}\n{d:.3f}" for c, d in zip(classes, row, strict=True)])
         print(f"{path}: " + ", ".join(f"{c} {d:.3f}" for c, d in zip(classes, row, strict=True)))
-    out = Path(arguments.out or Path(arguments.folder, "neighbours.png"))
     figure = viz.neighbours(
         pixels,
         [Path(path).name for path in arguments.images],
@@ -188,8 +198,8 @@ def run_neighbours(arguments) -> int:
 
 
 def run_filters(arguments) -> int:
+    out = picture_path(arguments.out, Path(arguments.folder, "filters.png"))
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
-    out = Path(arguments.out or Path(arguments.folder, "filters.png"))
     save_figure(out, draw_filters(trained.net))
     print(f"Drawn in {out}")
     return 0

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import platform
 import signal
 import sys
@@ -15,12 +16,14 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import __version__, data
-from ..config import RECIPES, SCHEDULES, Config, read_config
+from ..config import FOLDER_MODEL, FOLDER_RECIPE, RECIPES, SCHEDULES, Config, read_config
+from ..data.image_folder import is_prepared
 from ..device import get_workers
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate
 from ..files import write_json
-from ..models import MODELS
+from ..graph import Graph
+from ..models import MODELS, options_of
 from ..train import Trainer
 from .prepare import prepared
 from .runs import draw_filters, keep_classes, save_figure
@@ -37,13 +40,14 @@ CHOICES = {
     "devices": (
         str,
         "A[,B]",
-        "where the net lives; for alexnet two of them (default: cpu:0,cpu:1)",
+        "where the net lives: auto, cpu, cuda:0, …; for alexnet two (default: cpu:0,cpu:1)",
     ),
     "size": (int, "S", "the side of the images that fashion and alexnet-small read (default: all)"),
     "freeze": (str, "LAYERS", "layers that do not learn: conv1,conv2"),
     "seed": (int, "N", f"decides every random choice (default: {Config.seed})"),
 }
-OTHERS = ("model", "data", "data_dir", "recipe", "source", "augment", "out")
+# What --resume leaves to the command line.
+MAY_CHANGE = ("command", "run", "resume", "threads", "devices", "data", "data_dir")
 LONG = 1e13  # multiply-adds of a training: what takes minutes, and is announced
 
 
@@ -80,6 +84,9 @@ def add_commands(add_command) -> None:
         help="random parts and reflections of the images, or not (default: the recipe's)",
     )
     command.add_argument(
+        "--tf32", action="store_true", default=None, help="a GPU's matrix products in TF32"
+    )
+    command.add_argument(
         "--from", dest="source", metavar="RUN", help="start with this run's weights where they fit"
     )
     for name, (kind, metavar, text) in CHOICES.items():
@@ -88,7 +95,8 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "--resume",
         metavar="RUN",
-        help="go on with this run folder; its own options hold, but for --devices",
+        help="go on with this run folder; its own options hold, but for --devices, and for --data"
+        " or --data-dir if the images have moved",
     )
 
 
@@ -98,30 +106,41 @@ def _option(name: str) -> str:
 
 def run(arguments) -> int:
     if arguments.resume:
-        for name in [*SETTINGS, *CHOICES, *OTHERS]:
-            if getattr(arguments, name) is not None and name != "devices":
+        for name, value in vars(arguments).items():
+            if value is not None and name not in MAY_CHANGE:
                 raise UserError(
                     f"--resume goes on with the run's settings: leave out {_option(name)}"
                 )
         folder = Path(arguments.resume)
         config = read_config(folder)
-        config = replace(config, devices=arguments.devices or config.devices)
-        loaded = data.load(config.data, config.data_dir)
+        loaded = data.load(
+            arguments.data or config.data, _absolute(arguments.data_dir) or config.data_dir
+        )
+        config = replace(
+            config,
+            devices=arguments.devices or config.devices,
+            data=loaded.name,
+            data_dir=_absolute(arguments.data_dir) or config.data_dir,
+        )
     else:
         folder = Path(arguments.out or time.strftime("runs/%Y-%m-%d-%H%M%S"))
         if (folder / "config.json").exists():
             raise UserError(f"{folder} holds a run already: --resume {folder}, or another --out")
         name = arguments.data or "auto"
         if name not in data.DATASETS and Path(name).is_dir():
+            _check_before_preparing(arguments, name)
             name = prepared(name)
         loaded = data.load(name, arguments.data_dir)
         config = _config(arguments, loaded)
     if config.note:
         print(f"Note: {config.note}\n")
+    if config.tf32:
+        os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
     trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
     if arguments.resume and trainer.resume() and not trainer.finished:
         print(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
-    _announce(trainer, loaded)
+    if not trainer.finished:
+        _announce(trainer, loaded)
     with _bar(trainer) as bar, _ctrl_c(trainer), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
         trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
@@ -136,14 +155,15 @@ def run(arguments) -> int:
     _draw(trainer, loaded, test)
     top5 = f", top-5 {test.top(5):.2%}," if len(trainer.class_names) > 10 else ""
     print(
-        f"\nTest accuracy {test.accuracy:.2%}{top5} on {len(test.labels):,} images of {loaded.name}"
+        f"\n{_part(loaded)} accuracy {test.accuracy:.2%}{top5} on {len(test.labels):,} images of"
+        f" {loaded.name}"
         + (", ten crops each," if config.crops == 10 else "")
         + f" after {trainer.epoch} epochs and {trainer.seconds:.0f} s of training."
         f"\nPictures, metrics and the net are in {folder}: curves.png, filters.png,"
         " confusion.png, mistakes.png, metrics.csv, classes.csv, result.json, checkpoint.npz."
         f"\nNext:  minitorch-alexnet evaluate {folder}"
         f"\n       minitorch-alexnet predict {folder} YOUR_IMAGE.png"
-        + ("\n       minitorch-alexnet train --recipe full" if config.recipe == "quick" else "")
+        + ("\n       minitorch-alexnet train --recipe full" if _may_do_better(config) else "")
     )
     return 0
 
@@ -151,19 +171,44 @@ def run(arguments) -> int:
 def _config(arguments, loaded: data.Data) -> Config:
     """The recipe, changed by what the command line says."""
     folder = loaded.name not in data.DATASETS
-    recipe = arguments.recipe or ("small-set" if folder else Config.recipe)
+    recipe = arguments.recipe or (FOLDER_RECIPE if folder else Config.recipe)
     config = Config(
-        model=arguments.model or ("alexnet" if folder else Config.model),
+        model=arguments.model or (FOLDER_MODEL if folder else Config.model),
         data=loaded.name,
         note=loaded.note,
-        data_dir=arguments.data_dir and str(Path(arguments.data_dir).resolve()),
+        data_dir=_absolute(arguments.data_dir),
         recipe=recipe,
-        source=str(Path(arguments.source).resolve()) if arguments.source else "",
+        source=_absolute(arguments.source) or "",
         **RECIPES[recipe],
     )
-    said = {name: getattr(arguments, name) for name in [*SETTINGS, *CHOICES, "augment"]}
+    said = {name: getattr(arguments, name) for name in [*SETTINGS, *CHOICES, "augment", "tf32"]}
     said = {name: value for name, value in said.items() if value is not None}
     return replace(config, **said)
+
+
+def _absolute(path: str | None) -> str | None:
+    return path and str(Path(path).resolve())
+
+
+def _check_before_preparing(arguments, folder: str) -> None:
+    """What is wrong with the options should be said before hours of preparing."""
+    model = arguments.model or FOLDER_MODEL
+    if arguments.source and not Path(arguments.source, "checkpoint.npz").exists():
+        raise UserError(f"--from: there is no run in {arguments.source}")
+    if "size" in options_of(model) and not is_prepared(folder):
+        raise UserError(
+            f"{model} reads small images: minitorch-alexnet prepare {folder} OUT --size 64, then"
+            " train --data OUT"
+        )
+
+
+def _part(loaded: data.Data) -> str:
+    """What the images of the test are: a folder's val is all there is."""
+    return "Validation" if loaded.validation is loaded.test else "Test"
+
+
+def _may_do_better(config: Config) -> bool:
+    return config.recipe == "quick" and config.data in data.DATASETS and config.model == "fashion"
 
 
 def _announce(trainer: Trainer, loaded: data.Data) -> None:
@@ -174,13 +219,20 @@ def _announce(trainer: Trainer, loaded: data.Data) -> None:
     print(
         f"Training {config.model} on {loaded.name}: {len(dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
-        f" {get_workers().threads} threads. Run folder: {trainer.folder}"
+        f" {_place(trainer.net)}. Run folder: {trainer.folder}"
     )
     work = 3 * trainer.net.multiply_adds() * len(dataset) * (config.epochs - trainer.epoch)
     if work > LONG:
         seconds, memory = trainer.estimate()
         print(f"This will take about {_duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
     sys.stdout.flush()  # for whoever reads along in a file
+
+
+def _place(net: Graph) -> str:
+    devices = dict.fromkeys(str(node.device) for node in net.nodes.values())
+    if any(name.startswith("cuda") for name in devices) or len(devices) > 1:
+        return f"on {' and '.join(devices)}"
+    return f"{get_workers().threads} threads"
 
 
 def _duration(seconds: float) -> str:
@@ -190,12 +242,27 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
+def _why(trainer: Trainer) -> str:
+    """Why a net may not have learnt anything yet."""
+    if trainer.config.recipe == "paper":
+        return (
+            "From the paper's small weights a small data set needs very many steps: train --recipe"
+            " small-set starts otherwise."
+        )
+    return "The rate may be too high or too low (--lr), or the labels may not go with the images."
+
+
 class _Bar(tqdm):
     """Progress over the whole run, in images."""
 
     warned = False
+    told = 0.0  # when
 
     def step(self, trainer: Trainer) -> None:
+        if time.monotonic() - self.told < 0.2:  # a GPU must stop and think to tell its loss
+            return
+        trainer.read_progress()
+        self.told = time.monotonic()
         loss, accuracy = trainer.loss_sum / trainer.seen, trainer.correct / trainer.seen
         epoch = f"epoch {trainer.epoch + 1}/{trainer.config.epochs}"
         self.set_description_str(epoch, refresh=False)
@@ -204,6 +271,7 @@ class _Bar(tqdm):
 
     def epoch(self, trainer: Trainer) -> None:
         row = trainer.history[-1]
+        self.update(_images_done(trainer) - self.n)
         self.write(
             f"epoch {row['epoch']}: loss {row['train_loss']:.4f}, accuracy"
             f" {row['train_accuracy']:.2%}; validation loss {row['validation_loss']:.4f},"
@@ -211,13 +279,9 @@ class _Bar(tqdm):
             f" {row['waited']:.1f} waiting for images",
             file=sys.stdout,
         )
-        if trainer.guessing and not self.warned and trainer.config.init != "small-set":
+        if trainer.guessing and not self.warned:
             self.warned = True
-            self.write(
-                "Note: the loss is still that of guessing. From the paper's small weights a small"
-                " data set needs very many steps: train --recipe small-set starts otherwise.",
-                file=sys.stdout,
-            )
+            self.write(f"Note: the loss is still that of guessing. {_why(trainer)}", sys.stdout)
         sys.stdout.flush()  # for whoever reads along in a file
 
 
@@ -262,6 +326,7 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
             "note": trainer.config.note,
             "model": trainer.config.model,
             "recipe": trainer.config.recipe,
+            "tested_on": _part(loaded).lower(),
             "test_accuracy": test.accuracy,
             "test_top5": test.top(5),
             "test_crops": trainer.config.crops,
@@ -270,6 +335,8 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
             "seconds": round(trainer.seconds, 2),
             "images_per_second": round(images / trainer.seconds, 1),
             "seed": trainer.config.seed,
+            "devices": _place(trainer.net),
+            "tf32": trainer.config.tf32,
             "threads": get_workers().threads,
             "versions": {
                 "minitorch_alexnet": __version__,

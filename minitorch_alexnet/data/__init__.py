@@ -36,6 +36,8 @@ def load(name: str = "auto", data_dir: str | None = None) -> Data:
     """
     if name == "arrays":
         raise DataError("the run's images were arrays in Python: go on with it there")
+    if data_dir and name not in ("auto", "fashion-mnist"):
+        raise DataError(f"--data-dir is for Fashion-MNIST's files, not for {name}")
     if name not in DATASETS:
         return _folder(name)
     note = ""
@@ -55,7 +57,7 @@ def _folder(name):
     if not name or not Path(name).is_dir():
         raise DataError(
             f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, or a folder of"
-            " images"
+            " images (--data says where it is now)"
         )
     train, val = image_folder.load(name)
     return Data(str(Path(name).resolve()), train, val, validation=val)

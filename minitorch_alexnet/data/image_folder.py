@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,33 @@ import numpy as np
 from ..errors import DataError
 
 FORMAT = 1
+OPEN_FILES = 64  # at once; systems allow some 256 or 1024
+
+
+class Shard:
+    """An array in a file, open only while it is among the last that were read."""
+
+    def __init__(self, path: Path):
+        self._file = path, path.stat().st_mtime_ns  # made anew it is another file
+        array = _mapped(*self._file)
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index) -> np.ndarray:
+        return _mapped(*self._file)[index]
+
+
+@functools.lru_cache(OPEN_FILES)
+def _mapped(path: Path, changed: int) -> np.ndarray:
+    return np.asarray(np.load(path, mmap_mode="r"))
 
 
 class Shards:
     """The images of a split, (N, 3, S, S) uint8, read from disk when asked for, by any thread.
 
-    arrays: (n, 3, S, S) uint8, memory-mapped, one a shard
+    arrays: (n, 3, S, S) uint8, one a shard
     index: (N,) integers that pick among the images of all arrays; default all, in order
     """
 
@@ -145,9 +167,9 @@ def _load_split(
         with reading_arrays(shard_file(folder, split, number, "npz")) as arrays:
             labels.append(arrays["labels"])
         with reading(shard_file(folder, split, number, "npy")) as path:
-            array = np.load(path, mmap_mode="r")
+            array = Shard(path)
             expect("shape", array.shape, (len(labels[-1]), 3, size, size))
             expect("dtype", array.dtype, Shards.dtype)
-            pixels.append(np.asarray(array))
+            pixels.append(array)
     expect(f"{split} images", sum(map(len, labels)), images)
     return Shards(pixels), np.concatenate(labels)

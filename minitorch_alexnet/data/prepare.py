@@ -35,6 +35,7 @@ from .photo import as_photo, examine
 SHARD = 2048  # files
 CHUNK = 8  # files a process is given at once: few, as Ctrl-C waits for them
 SPLITS = ("train", "val")
+LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 LAYOUTS = (
     "expected image files in train/CLASS/ and val/CLASS/, in train/CLASS/ alone, or in CLASS/; "
     "or Tiny-ImageNet's folders"
@@ -48,6 +49,7 @@ class Summary:
     train, val: images made; unusable: image files that could not be read
     aside: files that were not tried, and class folders without any image
     report: the CSV file that names them all, and the images that something was done to
+    class_names: in the order of their numbers
     """
 
     train: int
@@ -55,6 +57,7 @@ class Summary:
     unusable: int
     aside: int
     report: Path
+    class_names: tuple[str, ...]
 
 
 def prepare(
@@ -122,8 +125,13 @@ def make_plan(source: Path) -> Plan:
             raise DataError(f"there is no folder {source}; {LAYOUTS}")
         if val.is_dir() and not train.is_dir():
             raise DataError(f"{source} has a folder val, but no train; {LAYOUTS}")
-        train = train if train.is_dir() else source
+        if train.is_dir():
+            scan.leave_others(train, val)
+        else:
+            train = source
         classes = scan.classes("train", train)
+        if splits := sorted(classes.keys() & LIKE_SPLITS):
+            raise DataError(f"{splits[0]} in {train} is no class, it seems; {LAYOUTS}")
         if not val.is_dir():
             held_out = {name: files[9::10] for name, files in classes.items()}
             for files in classes.values():
@@ -177,6 +185,12 @@ class Scan:
             else:
                 self._leave(split, self._below(place), "a folder without image files")
         return found
+
+    def leave_others(self, *known: Path) -> None:
+        """What stands beside train and val."""
+        for place in sorted(self.source.iterdir()):
+            if place not in known and place.name[0] != ".":
+                self._leave("", self._below(place), "neither train nor val")
 
     def annotated(self, val: Path) -> dict[str, list]:
         """Tiny-ImageNet's validation files, whose classes stand in a table."""
@@ -242,7 +256,7 @@ def _mapping(processes: int) -> Iterator[Callable]:
     spawn = multiprocessing.get_context("spawn")  # forking a process with threads can hang
     pool = ProcessPoolExecutor(processes, spawn, _start_process)
     try:
-        yield partial(pool.map, chunksize=CHUNK)
+        yield partial(_map_some, pool, 4 * processes * CHUNK)
     except BrokenProcessPool as error:
         raise UserError(
             "a process that reads images could not start or was ended, perhaps for want of memory; "
@@ -250,6 +264,12 @@ def _mapping(processes: int) -> Iterator[Callable]:
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _map_some(pool: ProcessPoolExecutor, some: int, read: Callable, jobs: list) -> Iterator:
+    """pool.map, but at most `some` results wait in memory where the parent is the slower one."""
+    for start in range(0, len(jobs), some):
+        yield from pool.map(read, jobs[start : start + some], chunksize=CHUNK)
 
 
 def _start_process() -> None:
@@ -390,4 +410,5 @@ def _summary(out: Path) -> Summary:
     with reading(out / "prepared.json") as path:
         facts = json.loads(path.read_text(encoding="utf-8"))
         train, val = (facts[split]["images"] for split in SPLITS)
-        return Summary(train, val, facts["unusable"], facts["aside"], out / "report.csv")
+        counts = train, val, facts["unusable"], facts["aside"]
+        return Summary(*counts, out / "report.csv", tuple(facts["class_names"]))

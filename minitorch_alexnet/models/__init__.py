@@ -21,6 +21,9 @@ MODELS = {
     "fashion-alexnet": family.fashion_alexnet,
 }
 
+# The models whose weights start for pixels of deviation 1; the others' for 0-255.
+FOR_STANDARDIZED = ("fashion", "fashion-alexnet")
+
 
 def options_of(name: str) -> list[str]:
     """What build can set of a model. UserError on an unknown name."""

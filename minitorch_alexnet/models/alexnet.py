@@ -1,7 +1,7 @@
 """The net of the paper on two devices (Figure 2), and its relatives.
 
-Where several nets differ in one thing only they share `_paper_order` and `_classifier`; the
-two-device net is written out in full. Every function takes
+The two-device net is written out in full; the others share `_paper_order`, `_last_convolutions`
+and `_classifier` where they are alike. Every function takes
 
     num_classes: outputs;  seed: draws the weights and the dropout masks
     channels: of the image, 3 for RGB;  dropout: the share of silent units after fc6 and fc7
@@ -162,6 +162,12 @@ def _paper_order(net: Graph, maps: tuple, groups: int) -> None:
     net.add("relu2", ReLU())
     net.add("norm2", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, groups=groups))
     net.add("pool2", MaxPool2d(3, stride=2))
+    _last_convolutions(net, (m2, m3, m4, m5), groups)
+
+
+def _last_convolutions(net: Graph, maps: tuple, groups: int) -> None:
+    """conv3 to pool5, in which all the nets agree; maps: what conv2 … conv5 have of them."""
+    m2, m3, m4, m5 = maps
     net.add("conv3", Conv2d(m2, m3, 3, padding=1))
     net.add("relu3", ReLU())
     net.add("conv4", Conv2d(m3, m4, 3, padding=1, groups=groups))
@@ -189,7 +195,8 @@ def alexnet_as_trained(num_classes=1000, seed=0, channels=3, dropout=0.5, device
 
     Other than the paper's: conv1's ReLU comes after LRN and pool, so that negatives enter the
     LRN's sums; LRN takes α/n; conv3-5 start at .03; biases learn at twice the rate. Not built:
-    the second normalisation that net 145 has before pool2, over 5×5 neighbours within each map.
+    the second normalisation that net 145 has before pool2, over 5×5 neighbours within each map;
+    and its log divides the weights' rate alone, where a schedule of ours divides the biases', too.
     """
     net = Graph((channels, 224, 224), device=devices)
     norm = {"alpha": 1e-4, "beta": 0.75, "k": 2, "alpha_over_size": True, "groups": 2}
@@ -201,13 +208,7 @@ def alexnet_as_trained(num_classes=1000, seed=0, channels=3, dropout=0.5, device
     net.add("relu2", ReLU())
     net.add("norm2", LocalResponseNorm(5, **norm))
     net.add("pool2", MaxPool2d(3, stride=2))
-    net.add("conv3", Conv2d(256, 384, 3, padding=1))
-    net.add("relu3", ReLU())
-    net.add("conv4", Conv2d(384, 384, 3, padding=1, groups=2))
-    net.add("relu4", ReLU())
-    net.add("conv5", Conv2d(384, 256, 3, padding=1, groups=2))
-    net.add("relu5", ReLU())
-    net.add("pool5", MaxPool2d(3, stride=2))
+    _last_convolutions(net, (256, 384, 384, 256), groups=2)
     _classifier(net, 4096, num_classes, dropout, seed)
     wider = dict.fromkeys(("conv3.weight", "conv4.weight", "conv5.weight"), init.gaussian(0.03))
     init.initialise(net, stream(seed, "weights"), init.PAPER | wider)
@@ -231,13 +232,7 @@ def caffenet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -
     net.add("relu2", ReLU())
     net.add("pool2", MaxPool2d(3, stride=2))
     net.add("norm2", LocalResponseNorm(5, **norm))
-    net.add("conv3", Conv2d(256, 384, 3, padding=1))
-    net.add("relu3", ReLU())
-    net.add("conv4", Conv2d(384, 384, 3, padding=1, groups=2))
-    net.add("relu4", ReLU())
-    net.add("conv5", Conv2d(384, 256, 3, padding=1, groups=2))
-    net.add("relu5", ReLU())
-    net.add("pool5", MaxPool2d(3, stride=2))
+    _last_convolutions(net, (256, 384, 384, 256), groups=2)
     _classifier(net, 4096, num_classes, dropout, seed, rescale="train")
     narrower = dict.fromkeys(("fc6.weight", "fc7.weight"), init.gaussian(0.005))
     init.initialise(net, stream(seed, "weights"), init.PAPER | narrower)
@@ -258,13 +253,7 @@ def alexnet_glorot(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="c
     net.add("conv2", Conv2d(96, 256, 5, padding=2))
     net.add("relu2", ReLU())
     net.add("pool2", MaxPool2d(3, stride=2))
-    net.add("conv3", Conv2d(256, 384, 3, padding=1))
-    net.add("relu3", ReLU())
-    net.add("conv4", Conv2d(384, 384, 3, padding=1))
-    net.add("relu4", ReLU())
-    net.add("conv5", Conv2d(384, 256, 3, padding=1))
-    net.add("relu5", ReLU())
-    net.add("pool5", MaxPool2d(3, stride=2))
+    _last_convolutions(net, (256, 384, 384, 256), groups=1)
     _classifier(net, 4096, num_classes, dropout, seed, rescale="train")
     rules = {"weight": init.glorot, "bias": init.constant(0)}
     init.initialise(net, stream(seed, "weights"), rules)
@@ -286,13 +275,7 @@ def torchvision(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu"
     net.add("conv2", Conv2d(64, 192, 5, padding=2))
     net.add("relu2", ReLU())
     net.add("pool2", MaxPool2d(3, stride=2))
-    net.add("conv3", Conv2d(192, 384, 3, padding=1))
-    net.add("relu3", ReLU())
-    net.add("conv4", Conv2d(384, 256, 3, padding=1))
-    net.add("relu4", ReLU())
-    net.add("conv5", Conv2d(256, 256, 3, padding=1))
-    net.add("relu5", ReLU())
-    net.add("pool5", MaxPool2d(3, stride=2))
+    _last_convolutions(net, (192, 384, 256, 256), groups=1)
     net.add("flatten", Flatten())
     net.add("drop6", Dropout(dropout, rescale="train", rng=stream(seed, "dropout", 6)))
     net.add("fc6", Linear(256 * 6 * 6, 4096))

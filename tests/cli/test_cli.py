@@ -21,6 +21,7 @@ from minitorch_alexnet.cli.main import main
 from minitorch_alexnet.config import RECIPES, Config
 from minitorch_alexnet.data import fashion_mnist, silhouettes
 from minitorch_alexnet.data.fashion_mnist import CLASS_NAMES
+from minitorch_alexnet.device import why_no_gpu
 from minitorch_alexnet.errors import DataError
 from minitorch_alexnet.layers import ReLU
 from minitorch_alexnet.models import build
@@ -362,14 +363,23 @@ def test_resuming_a_run_that_has_no_checkpoint_yet_starts_it(copied, finished):
         ("--epochs", "3"),
         ("--lr", "3"),
         ("--out", "3"),
-        ("--data-dir", "3"),
         ("--seed", "3"),
         ("--recipe", "full"),
-        ("--data", "silhouettes"),
+        ("--freeze", "conv1"),
+        ("--tf32", None),
+        ("--no-augment", None),
     ],
 )
 def test_resuming_with_other_settings_is_refused(copied, refused, option, value):
-    assert f"leave out {option}" in refused("train", "--resume", copied, option, value)
+    said = [option] if value is None else [option, value]
+    assert f"leave out {option.replace('no-', '')}" in refused("train", "--resume", copied, *said)
+
+
+def test_resuming_on_other_images_is_refused(copied, refused, monkeypatch):
+    draw = silhouettes.load
+    monkeypatch.setattr(silhouettes, "load", lambda split: draw(split).subset(slice(1, None)))
+    message = refused("train", "--resume", copied, "--data", "silhouettes")
+    assert "this is a run on other images, or with other classes" in message
 
 
 @pytest.mark.parametrize(
@@ -689,9 +699,18 @@ def test_doctor(capsys, monkeypatch, found, told):
     assert lines["Python"].startswith(platform.python_version())
     assert lines["NumPy"] == np.__version__
     assert lines["threads"] == f"3 workers on {len(device.usable_cores())} cores"
-    assert lines["GPU"].startswith("not used")
+    assert lines["GPU"] == (why_no_gpu() or "cuda:0 can be used")
     assert lines["Fashion-MNIST"] == told
     assert lines["silhouettes"] == "built in"
+
+
+def test_doctor_says_what_keeps_a_gpu_from_being_used(capsys, monkeypatch):
+    for reason in "", "planted: no driver":
+        monkeypatch.setattr(
+            "minitorch_alexnet.cli.inspect.why_no_gpu", lambda reason=reason: reason
+        )
+        assert call("doctor") == 0
+        assert re.search(f"GPU +{reason or 'cuda:0 can be used'}", capsys.readouterr().out)
 
 
 def test_doctor_says_where_blas_takes_all_cores(capsys, monkeypatch):

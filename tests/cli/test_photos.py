@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 
@@ -108,7 +109,9 @@ def test_prepare_says_what_came_of_the_files(folder, place, capsys):
     for _ in range(2):  # the second time all is there
         assert call("prepare", folder, "out", "--size", "24", "--processes", "1") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0] == "24 training and 8 validation images in out."
+        assert lines[0] == (
+            "24 training and 8 validation images in out, of 2 classes: grün, rot und rund"
+        )
         assert lines[1].startswith("1 images could not be used, 0 other")
         assert re.match(r"  train/grün/damaged.jpg: .", lines[2])
         assert lines[3:] == ["Next:  minitorch-alexnet train --data out"]
@@ -352,3 +355,33 @@ def test_graph_draws_png_and_svg(place, refused):
     assert "--out must end with .png or .svg, got net.doc" in refused(
         "graph", "alexnet-small", "--out", "net.doc"
     )
+
+
+def test_a_run_whose_images_have_moved_goes_on(prepared, place, capsys, monkeypatch):
+    shutil.copytree(prepared, place / "here")
+    monkeypatch.setattr(
+        "minitorch_alexnet.train.Trainer.fit", lambda trainer, **hooks: trainer.save()
+    )
+    assert call(*TRAIN, "--data", "here", "--out", "run") == 130
+    (place / "here").rename(place / "there")
+    assert call("train", "--resume", "run") == 2
+    assert "--data says where it is now" in capsys.readouterr().err
+    assert call("train", "--resume", "run", "--data", "there") == 130
+    assert read_config(place / "run").data == str(place / "there")
+
+
+def test_what_is_wrong_is_said_before_preparing(place, refused):
+    folder = photographs(place / "mine")
+    assert "prepare mine OUT --size 64" in refused(
+        "train", "--data", "mine", "--model", "alexnet-small"
+    )
+    assert "unknown model 'alexnt'" in refused("train", "--data", "mine", "--model", "alexnt")
+    assert "there is no run in nope" in refused("train", "--data", folder, "--from", "nope")
+    assert os.listdir(place) == ["mine"]
+
+
+@pytest.mark.parametrize("command", ["filters", "neighbours"])
+def test_an_ending_that_is_no_pictures_is_refused_before_the_work(command, refused):
+    images = ["photo.jpg"] if command == "neighbours" else []
+    message = refused(command, "nowhere", *images, "--out", "x.foo")
+    assert message == "--out must end with .png or .svg, got x.foo"

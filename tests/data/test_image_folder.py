@@ -1,12 +1,14 @@
 """A prepared folder reads like an array, and says so where it is not whole."""
 
 import errno
+import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from minitorch_alexnet.data import image_folder
 from minitorch_alexnet.data.image_folder import ImageFolder, Shards, is_prepared, load
 from minitorch_alexnet.data.prepare import statistics
 from minitorch_alexnet.errors import DataError
@@ -145,7 +147,18 @@ def test_images_stay_on_disk(prepared):
         file.write(b"\x07")
     assert train.images[3][0, 0, 0] == 7
     with pytest.raises(ValueError, match="read-only"):
-        train.images._arrays[-1][0] = 0
+        train.images._arrays[-1][0][0] = 0
+
+
+def test_only_so_many_files_are_open(prepared, monkeypatch):
+    monkeypatch.setattr(
+        image_folder, "_mapped", functools.lru_cache(1)(image_folder._mapped.__wrapped__)
+    )
+    train, _ = load(prepared)
+    whole = train.images[:]
+    assert len(train.images._arrays) > 1
+    assert image_folder._mapped.cache_info().currsize == 1
+    np.testing.assert_array_equal(train.images[::-1], whole[::-1])
 
 
 def test_is_prepared(prepared, tmp_path):

@@ -92,7 +92,7 @@ def test_train_and_val(tmp_path):
     assert train.class_names == val.class_names == ("cat", "dog", "eel")
     assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
     assert tones(val) == [("dog", 6), ("eel", 7)]
-    assert summary == Summary(5, 2, 0, 0, tmp_path / "out" / "report.csv")
+    assert summary == Summary(5, 2, 0, 0, tmp_path / "out" / "report.csv", summary.class_names)
     assert rows(tmp_path / "out") == {}
     facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert len(facts.pop("files")) == 64  # the plan's SHA-256
@@ -178,6 +178,7 @@ def test_what_is_no_image_file_is_left_aside_unopened(tmp_path, monkeypatch):
         "a folder without image files",
     )
     assert rows(tmp_path / "out") == {
+        "elsewhere": ("", "no", "neither train nor val"),
         "train/cat/circle": ("train", "no", link),
         "train/cat/gone.png": ("train", "no", link),
         "train/cat/noending": ("train", "no", name),
@@ -187,7 +188,7 @@ def test_what_is_no_image_file_is_left_aside_unopened(tmp_path, monkeypatch):
         "train/void": ("train", "no", void),
         "val/dog": ("val", "no", void),
     }
-    assert (summary.train, summary.val, summary.unusable, summary.aside) == (2, 1, 0, 8)
+    assert (summary.train, summary.val, summary.unusable, summary.aside) == (2, 1, 0, 9)
 
 
 @pytest.mark.parametrize(
@@ -795,3 +796,10 @@ def test_a_disk_that_fills_up(tmp_path):
     assert list(contents(out)) == ["plan.json"]
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("name", ["training", "validation", "test"])
+def test_a_split_of_another_name_is_not_taken_for_a_class(tmp_path, name):
+    source = folder(tmp_path / "in", {f"{name}/cat/a.png": 1, "dogs/b.png": 2})
+    with pytest.raises(DataError, match=f"{name} in .* is no class, it seems; expected"):
+        prepare(source, tmp_path / "out")

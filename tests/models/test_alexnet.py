@@ -561,7 +561,7 @@ def test_one_seed_is_the_same_bits_another_is_others(monkeypatch, name):
         ("alexnet", {"size": 64}, "^alexnet has no size to .* num_classes, seed, .*devices"),
         ("alexnet-small", {"width": 1, "depth": 9}, "^alexnet-small has no depth to .* size"),
         ("alexnet", {"devices": "cpu,cpu:1,cpu:2"}, "two towers: expected two .* cpu,cpu:1,cpu:2"),
-        ("alexnet", {"devices": "cpu,tpu"}, "unknown device 'tpu': expected cpu"),
+        ("alexnet", {"devices": "cpu,tpu"}, "unknown device 'tpu': expected auto, cpu"),
         ("alexnet-merged", {"devices": "cpu:0,cpu:1"}, "unknown device 'cpu:0,cpu:1': expected"),
         ("alexnet-small", {"size": 55}, "^alexnet-small takes images of 56 to 128 .*, got 55$"),
         ("alexnet-small", {"size": 129}, "^alexnet-small takes images of 56 to 128 .*, got 129$"),
