@@ -221,6 +221,8 @@ def _announce(trainer: Trainer, loaded: data.Data) -> None:
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
         f" {_place(trainer.net)}. Run folder: {trainer.folder}"
     )
+    if trainer.net.output_device.kind == "cuda":
+        print("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
     work = 3 * trainer.net.multiply_adds() * len(dataset) * (config.epochs - trainer.epoch)
     if work > LONG:
         seconds, memory = trainer.estimate()

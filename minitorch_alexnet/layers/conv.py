@@ -71,7 +71,7 @@ class Conv2d(Layer):
         xp, y_shape = array_module(x), self.check(x)
         y = xp.empty((len(x), *y_shape), x.dtype)
         weight = self.params["weight"].data.reshape(self.out_channels, -1)
-        bias = self.params["bias"].data[:, None]
+        bias = self.params["bias"].data[:, None, None]
 
         def some(part):
             for images in self._blocks(x, part, y_shape):
@@ -79,8 +79,8 @@ class Conv2d(Layer):
                 maps = xp.empty((self.out_channels, columns.shape[1]), x.dtype)
                 for ins, outs in self._groups():  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
                     xp.matmul(weight[outs], columns[ins], out=maps[outs])
-                maps += bias
-                y[images] = from_columns(maps, y_shape[1:])
+                # the bias on the way back to NCHW: one pass
+                xp.add(from_columns(maps, y_shape[1:]), bias, out=y[images])
 
         for_each_part(some, x)
         if train:
