@@ -16,7 +16,7 @@ from minitorch_alexnet import device, kernels
 from minitorch_alexnet.kernels import cpu
 
 # What CuPy 14.2 has as well; test_neutral.py, with -m gpu, asks the CuPy that is there.
-ELEMENTWISE = ["divide", "exp", "log", "maximum", "multiply", "sqrt", "subtract", "tanh"]
+ELEMENTWISE = ["divide", "exp", "log", "maximum", "add", "multiply", "sqrt", "subtract", "tanh"]
 FUNCTIONS = [*ELEMENTWISE, "arange", "concatenate", "empty", "empty_like", "ones", "zeros"]
 ATTRIBUTES = ["dtype", "itemsize", "nbytes", "ndim", "shape", "size"]
 METHODS = [

@@ -1,0 +1,458 @@
+"""A training step of ours and of PyTorch eager, in turn on one device; and the least it can take.
+
+    python benchmarks/gpu.py
+    python benchmarks/gpu.py --model fashion --batch 512 --tf32 --out benchmarks/RESULTS.md
+    python benchmarks/gpu.py --device cpu --batch 4 --repeats 2        (a dry run)
+
+Both nets have the same layers, weights, images, precision and update. First their losses and
+gradients are compared: if they differ there are no times, and the exit status is 1.
+"""
+
+import argparse
+import datetime
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minitorch_alexnet import SGD, Graph, __version__, build, layers
+from minitorch_alexnet.device import Device, array_module
+from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.models import MODELS
+
+RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
+STEADY_STEPS = 50
+SIZE = {"cuda": 8192, "cpu": 2048}  # rows of the square that is multiplied and copied
+# One is no chain of layers, the other starts with a layer that learns nothing.
+MODEL_NAMES = [name for name in MODELS if name not in ("alexnet", "fashion-alexnet")]
+
+
+# ---- PyTorch's net -----------------------------------------------------------------------------
+
+
+class GroupedLRN(nn.LocalResponseNorm):
+    """Each group of channels by itself, as if it were an image."""
+
+    def __init__(self, *args, groups: int):
+        super().__init__(*args)
+        self.groups = groups
+
+    def forward(self, x):
+        n, c, h, w = x.shape
+        return super().forward(x.reshape(n * self.groups, -1, h, w)).reshape(n, c, h, w)
+
+
+def in_torch(layer) -> nn.Module:
+    """The same layer in torch.nn. PyTorch's LRN divides alpha by size."""
+    match layer:
+        case layers.Conv2d():
+            (top, bottom), (left, right) = layer.padding
+            sizes = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride
+            if (top, left) == (bottom, right):
+                return nn.Conv2d(*sizes, padding=(top, left), groups=layer.groups)
+            pad = nn.ZeroPad2d((left, right, top, bottom))  # Conv2d pads both sides alike
+            return nn.Sequential(pad, nn.Conv2d(*sizes, groups=layer.groups))
+        case layers.LocalResponseNorm():
+            alpha = layer.alpha * (1 if layer.alpha_over_size else layer.size)
+            return GroupedLRN(layer.size, alpha, layer.beta, layer.k, groups=layer.groups)
+        case layers.MaxPool2d():
+            pads = tuple(before for before, _ in layer.padding)
+            return nn.MaxPool2d(layer.kernel_size, layer.stride, pads, ceil_mode=layer.ceil_mode)
+        case layers.Linear():
+            return nn.Linear(layer.in_features, layer.out_features)
+        case layers.Dropout():
+            return nn.Dropout(layer.p)
+    return {layers.Flatten: nn.Flatten, layers.ReLU: nn.ReLU}[type(layer)]()
+
+
+class Stage:
+    """A function of PyTorch's with its backward by itself, to be called as our layers are."""
+
+    def __init__(self, function, parameters=()):
+        self.function, self.parameters = function, list(parameters)
+
+    def forward(self, x):
+        self.x = x.detach().requires_grad_()
+        self.y = self.function(self.x)
+        return self.y.detach()
+
+    def backward(self, dy, need_dx=True):
+        return torch.autograd.grad(self.y, [self.x] * need_dx + self.parameters, dy)[0]
+
+
+# ---- the two sides -----------------------------------------------------------------------------
+
+
+class Clock:
+    """Marks in a device's queue, and milliseconds between two; on the CPU those of the wall."""
+
+    def __init__(self, new_event=None, elapsed=None):
+        self.new_event, self.elapsed = new_event, elapsed
+
+    def mark(self):
+        if not self.new_event:
+            return time.perf_counter()
+        event = self.new_event()
+        event.record()
+        return event
+
+    def between(self, start, end) -> float:
+        if not self.new_event:
+            return 1000 * (end - start)
+        end.synchronize()
+        return self.elapsed(start, end)
+
+
+class Side:
+    """A net with its batch, its update and its clock."""
+
+    held = 0  # large products that a GPU is given before the host hurries ahead of it
+
+    def step(self) -> list:
+        """One training step, and the marks before it and after each of its three parts."""
+        marks = [self.clock.mark()]
+        for part in (self.forward, self.backward, self.sgd.step):
+            part()
+            marks.append(self.clock.mark())
+        return marks
+
+    def step_times(self) -> list[float]:
+        """Milliseconds of forward and loss, of backward, of the update, and of all three."""
+        self.step()  # the next one follows another, as in training
+        marks = self.step()
+        return [self.clock.between(*pair) for pair in (*pairwise(marks), (marks[0], marks[-1]))]
+
+    def device_time(self) -> float:
+        """The device's own milliseconds for a step: it has all of its work before it starts."""
+        self.hold()
+        start, *_, end = self.step()
+        return self.clock.between(start, end)
+
+    def layer_times(self) -> list[float]:
+        """The device's own milliseconds: each layer forward, then backward from the last."""
+        self.hold()
+        stages, value, marks = self.stages(), self.images, [self.clock.mark()]
+        for stage in stages.values():
+            value = stage.forward(value)
+            marks.append(self.clock.mark())
+        value = None  # the loss starts by itself
+        for name in reversed(stages):
+            value = stages[name].backward(value, need_dx=name != "conv1")
+            marks.append(self.clock.mark())
+        return [self.clock.between(*pair) for pair in pairwise(marks)]
+
+    def take_square(self, square) -> None:
+        """A large matrix, and room for another, to measure the device's rates with."""
+        self.a, self.b = self.array(square), self.array(0 * square)
+
+    def rate_times(self) -> list[float]:
+        """Milliseconds of the square's product with itself, and of its copy."""
+        marks = [self.clock.mark()]
+        self.matmul(self.a, self.a, out=self.b)
+        marks.append(self.clock.mark())
+        self.b[...] = self.a
+        marks.append(self.clock.mark())
+        return [self.clock.between(*pair) for pair in pairwise(marks)]
+
+    def hold(self) -> None:
+        for _ in range(self.held):
+            self.matmul(self.a, self.a, out=self.b)
+
+
+class Ours(Side):
+    name = "minitorch_alexnet"
+
+    def __init__(self, net: Graph, images, labels):
+        self.net, self.labels, self.array = net, labels, net.device.array
+        self.images, self.clock = self.array(images), Clock()
+        if net.device.kind == "cuda":
+            from cupy import cuda
+
+            self.clock = Clock(cuda.Event, cuda.get_elapsed_time)
+        self.loss, self.matmul = layers.SoftmaxCrossEntropy(), array_module(self.images).matmul
+        self.sgd = SGD(net.named_parameters(), RATE, MOMENTUM, DECAY)
+
+    def forward(self):
+        self.value = self.loss.forward(self.net.forward(self.images), self.labels)
+
+    def backward(self):
+        self.net.backward(self.loss.backward())
+
+    def stages(self) -> dict:
+        """What has a forward and a backward, in order."""
+        loss = SimpleNamespace(
+            forward=lambda logits: self.loss.forward(logits, self.labels),
+            backward=lambda dy, need_dx: self.loss.backward(),
+        )
+        return {name: node.layer for name, node in self.net.nodes.items()} | {"loss": loss}
+
+    def gradients(self) -> list:
+        return [Device("cpu").array(p.grad) for p in self.net.named_parameters().values()]
+
+
+class Theirs(Side):
+    name = "PyTorch eager"
+
+    def __init__(self, net: Graph, images, labels):
+        self.array = partial(torch.tensor, device=str(net.device))
+        self.images, self.labels, self.clock = self.array(images), self.array(labels), Clock()
+        if net.device.kind == "cuda":
+            new_event = partial(torch.cuda.Event, enable_timing=True)
+            self.clock = Clock(new_event, torch.cuda.Event.elapsed_time)
+        twins = {name: in_torch(node.layer) for name, node in net.nodes.items()}
+        self.net, self.matmul = nn.Sequential(OrderedDict(twins)).to(str(net.device)), torch.matmul
+        groups: dict[tuple, list] = {}  # few of them: PyTorch updates a group at a stroke
+        ours = net.named_parameters().values()
+        for mine, theirs in zip(ours, self.net.parameters(), strict=True):
+            theirs.data.copy_(torch.tensor(Device("cpu").array(mine.data)))
+            groups.setdefault((mine.lr_scale, mine.decay), []).append(theirs)
+        self.sgd = torch.optim.SGD(
+            [
+                {"params": p, "lr": RATE * r, "weight_decay": DECAY * d}
+                for (r, d), p in groups.items()
+            ],
+            momentum=MOMENTUM,
+        )
+
+    def forward(self):
+        self.value = F.cross_entropy(self.net(self.images), self.labels)
+
+    def backward(self):
+        self.sgd.zero_grad()
+        self.value.backward()
+
+    def stages(self) -> dict:
+        stages = {name: Stage(m, m.parameters()) for name, m in self.net.named_children()}
+        return stages | {"loss": Stage(partial(F.cross_entropy, target=self.labels))}
+
+    def gradients(self) -> list:
+        return [p.grad.cpu().numpy() for p in self.net.parameters()]
+
+
+# ---- what is measured --------------------------------------------------------------------------
+
+
+def two_sides(model: str, batch: int, device: Device) -> tuple[Ours, Theirs]:
+    """Both with the same weights and the same batch; dropout is off."""
+    net, rng = build(model, devices=str(device), dropout=0), np.random.default_rng(0)
+    spread = 64 if net.input_shape[0] == 3 else 1  # photographs less their mean; or standardised
+    images = spread * rng.standard_normal((batch, *net.input_shape), np.float32)
+    (classes,) = net.nodes["fc8"].shape
+    labels = rng.integers(0, classes, batch)
+    return Ours(net, images, labels), Theirs(net, images, labels)
+
+
+def differences(ours: Ours, theirs: Theirs) -> tuple[float, float]:
+    """How far two steps go apart: the losses, and the parameters' gradients by their length.
+
+    By length, for rounding may move the maximum of a pool's window to a neighbour, and with it
+    all that a single pixel gave to a gradient.
+    """
+    losses, length = [], np.linalg.norm
+    for _ in range(2):  # the second feels the first one's update
+        for side in (ours, theirs):
+            side.step()
+        losses.append(abs(ours.value.item() / theirs.value.item() - 1))
+    pairs = zip(ours.gradients(), theirs.gradients(), strict=True)
+    return max(losses), max(length(a - b) / length(b) for a, b in pairs)
+
+
+def in_turn(sides, repeats: int, measure) -> list[np.ndarray]:
+    """For each side its results, (repeats, …), round by round; two rounds more are to warm up."""
+    rounds = [[measure(side) for side in sides] for _ in range(2 + repeats)]
+    return [np.array(results) for results in zip(*rounds[2:], strict=True)]
+
+
+def floors(net: Graph, batch: int, flop_rate: float, byte_rate: float) -> dict[str, float]:
+    """The least milliseconds of each layer: what its arithmetic takes or its memory, if longer.
+
+    Each layer by itself reads its input and weights and writes its output; then it reads dy and
+    its input again (and its weights for dx), and writes dx and the weights' gradient. The update
+    reads three arrays of the weights' size and writes two. A convolution can be below that where
+    it does with fewer products than the formula's (Winograd, FFT), or with better code than the
+    large product's that was measured.
+    """
+    result, shape, weights = {}, net.input_shape, 0
+    for name, node in net.nodes.items():
+        own = sum(p.data.size for p in node.layer.params.values())
+        passes = 3 if result else 2  # nobody asks for the derivative by the images
+        flop = 2 * passes * batch * node.layer.multiply_adds(shape)
+        moved = 4 * (passes * (batch * math.prod(shape) + own) + 2 * batch * math.prod(node.shape))
+        if isinstance(node.layer, layers.Flatten):
+            moved = 0  # another view of the same numbers
+        result[name] = 1000 * max(flop / flop_rate, moved / byte_rate)
+        shape, weights = node.shape, weights + own
+    return result | {"loss": 0.0, "update": 1000 * 4 * 5 * weights / byte_rate}
+
+
+def steady(side: Side, device: Device) -> float:
+    """Milliseconds a step by the clock on the wall, when nobody reads a result in between."""
+    device.wait()
+    start = time.perf_counter()
+    for _ in range(STEADY_STEPS):
+        side.step()
+    device.wait()
+    return 1000 * (time.perf_counter() - start) / STEADY_STEPS
+
+
+def steady_on_gpu(ours: Ours, theirs: Theirs, device: Device) -> tuple[list[float], str]:
+    """What `steady` says of both; and a line about memory."""
+    import cupy
+
+    pool = cupy.get_default_memory_pool()
+    before = pool.total_bytes()
+    walls = [steady(ours, device)]
+    grown = pool.total_bytes() - before
+    torch.cuda.reset_peak_memory_stats()
+    walls.append(steady(theirs, device))
+    peak, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
+    return walls, (
+        f"- memory: CuPy's pool {before / 2**30:.2f} GiB; {STEADY_STEPS} steps later "
+        + (f"{grown / 2**20:+.1f} MiB" if grown else "flat")
+        + f". PyTorch's peak {peak / 2**30:.2f} GiB, with {reserved / 2**30:.2f} GiB reserved"
+    )
+
+
+def busy_line(sides, walls: list[float], product_ms: float) -> str:
+    """How much of the wall's time the GPU has to do something."""
+    for side, wall in zip(sides, walls, strict=True):
+        side.held = math.ceil(max(50, 3 * wall) / product_ms)  # longer than the host will need
+    own = [np.median(times) for times in in_turn(sides, 10, Side.device_time)]
+    return f"- {STEADY_STEPS} steps without reading anything back: " + "; ".join(
+        f"{side.name} {wall:.2f} ms a step by the wall's clock, {ms:.2f} of them the GPU's own"
+        f" ({ms / wall:.0%} busy)"
+        for side, wall, ms in zip(sides, walls, own, strict=True)
+    )
+
+
+# ---- the report --------------------------------------------------------------------------------
+
+
+def table(rows) -> list[str]:
+    """In Markdown; the first row is the header."""
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return [lines[0], "|---" + "|---:" * (len(rows[0]) - 1) + "|", *lines[1:], ""]
+
+
+def about(device: Device) -> str:
+    """The machine, the date and the versions."""
+    place, versions = f"CPU, {os.cpu_count()} cores", f"NumPy {np.__version__}"
+    if device.kind == "cuda":
+        import cupy
+
+        ask = f"nvidia-smi --id={device.index} --query-gpu=driver_version --format=csv,noheader"
+        driver = subprocess.run(ask, shell=True, capture_output=True, text=True).stdout.strip()
+        place = f"{torch.cuda.get_device_name()}, driver {driver or 'unknown'}"
+        versions += f", CuPy {cupy.__version__} (CUDA {cupy.cuda.runtime.runtimeGetVersion()})"
+        versions += f", cuDNN {torch.backends.cudnn.version()}"
+    return (
+        f"{place}; {datetime.date.today()}; minitorch_alexnet {__version__}, {versions}, PyTorch"
+        f" {torch.__version__}, Python {platform.python_version()}"
+    )
+
+
+def step_table(sides, batch: int, times: list[np.ndarray]) -> list[str]:
+    rows = [("ms, median (quartiles)", "forward", "backward", "update", "step", "images/s")]
+    for side, rounds in zip(sides, times, strict=True):
+        low, middle, high = np.percentile(rounds, (25, 50, 75), axis=0)
+        cells = (f"{m:.2f} ({a:.2f}–{b:.2f})" for a, m, b in zip(low, middle, high, strict=True))
+        rows.append((side.name, *cells, f"{1000 * batch / middle[-1]:,.0f}"))
+    ratios = [f"{ratio:.2f}" for ratio in np.divide(*np.median(times, axis=1)[::-1])]
+    return table([*rows, ("PyTorch's time / ours", *ratios, "")])
+
+
+def layer_table(names, times: list[np.ndarray], least: dict[str, float]) -> list[str]:
+    rows = [("ms", "forward", "PyTorch's", "backward", "PyTorch's", "PyTorch's / ours", "least")]
+    # (side, layer, forward or backward): backward was timed from the last layer to the first
+    pairs = [np.stack((t[: len(names)], t[: len(names) - 1 : -1]), 1) for t in times]
+    ours, theirs = (np.vstack((p, p.sum(axis=0))) for p in pairs)
+    for i, name in enumerate([*names, "all"]):
+        cells = (ours[i, 0], theirs[i, 0], ours[i, 1], theirs[i, 1])
+        ratio = theirs[i].sum() / ours[i].sum()
+        floor = least.get(name, sum(least[n] for n in names))
+        rows.append((name, *(f"{ms:.3f}" for ms in cells), f"{ratio:.2f}", f"{floor:.3f}"))
+    return table(rows)
+
+
+def report(model: str, batch: int, repeats: int, tf32: bool, device: Device) -> str:
+    sides = ours, theirs = two_sides(model, batch, device)
+    in_loss, in_gradients = differences(ours, theirs)
+    apart = f"the losses differ by {in_loss:.1e}, gradients by {in_gradients:.1e} of their length"
+    # A wrong layer is off by more; TF32 has ten bits, and more pools whose winner moves.
+    if not in_loss < 1e-3 or not in_gradients < (0.2 if tf32 else 0.02):
+        sys.exit(f"{model}: not the same net, {apart}")
+    for layer in (*(node.layer for node in ours.net.nodes.values()), *theirs.net):
+        if isinstance(layer, (layers.Dropout, nn.Dropout)):
+            layer.p = 0.5
+    steps = in_turn(sides, repeats, Side.step_times)
+    walls, memory = [], ""
+    if device.kind == "cuda":
+        walls, memory = steady_on_gpu(ours, theirs, device)
+    square = np.random.default_rng(0).standard_normal((SIZE[device.kind],) * 2, np.float32)
+    for side in sides:
+        side.take_square(square)
+    # The quicker library's: what the device can do.
+    product, copy = np.median(in_turn(sides, 10, Side.rate_times), axis=1).min(axis=0)
+    busy = busy_line(sides, walls, product) if walls else ""
+    by_layer = [np.median(times, axis=0) for times in in_turn(sides, repeats, Side.layer_times)]
+    flop_rate, byte_rate = 2000 * len(square) ** 3 / product, 2000 * square.nbytes / copy
+    least = floors(ours.net, batch, flop_rate, byte_rate)
+    total = sum(least.values())
+    lines = [
+        f"### {model}, batch {batch}, {'TF32' if tf32 else 'float32'}",
+        "",
+        f"{about(device)}. With dropout off {apart}.",
+        "",
+        *step_table(sides, batch, steps),
+        *layer_table(list(ours.stages()), by_layer, least),
+        f"- the least for a step is {total:.2f} ms, {least['update']:.2f} of them the update, at"
+        f" {flop_rate / 1e12:.3g} TFLOP/s and {byte_rate / 1e9:,.0f} GB/s, as measured: that is"
+        f" {total / np.median(steps[0], axis=0)[-1]:.0%} of our step",
+        busy,
+        memory,
+    ]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cuda:0", help="or cpu, for a dry run")
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--model", choices=MODEL_NAMES, default="alexnet-merged")
+    parser.add_argument("--repeats", type=int, default=20, help="rounds, in turn")
+    parser.add_argument("--tf32", action="store_true", help="round the factors of products")
+    parser.add_argument("--out", type=Path, help="a Markdown file to append to")
+    arguments = parser.parse_args()
+    os.environ["CUPY_TF32"] = str(int(arguments.tf32))  # before anybody imports CuPy
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
+    torch.backends.cudnn.benchmark = True
+    try:
+        device = Device(arguments.device)
+    except UserError as error:
+        sys.exit(str(error))
+    if device.kind == "cuda":
+        torch.cuda.set_device(device.index)
+    elif arguments.tf32:
+        parser.error("--tf32 is for GPUs")
+    with device.current():
+        text = report(arguments.model, arguments.batch, arguments.repeats, arguments.tf32, device)
+    print(text)
+    if arguments.out:
+        with arguments.out.open("a", encoding="utf-8") as file:
+            file.write("\n" + text)
+
+
+if __name__ == "__main__":
+    main()
