@@ -231,10 +231,9 @@ def _announce(trainer: Trainer, loaded: data.Data) -> None:
 
 
 def _place(net: Graph) -> str:
-    devices = dict.fromkeys(str(node.device) for node in net.nodes.values())
-    if any(name.startswith("cuda") for name in devices) or len(devices) > 1:
-        return f"on {' and '.join(devices)}"
-    return f"{get_workers().threads} threads"
+    devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
+    threads = f"{get_workers().threads} threads"
+    return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"
 
 
 def _duration(seconds: float) -> str:

@@ -385,3 +385,12 @@ def test_an_ending_that_is_no_pictures_is_refused_before_the_work(command, refus
     images = ["photo.jpg"] if command == "neighbours" else []
     message = refused(command, "nowhere", *images, "--out", "x.foo")
     assert message == "--out must end with .png or .svg, got x.foo"
+
+
+def test_the_devices_are_said(place, capsys, monkeypatch):
+    monkeypatch.setattr("minitorch_alexnet.train.Trainer.fit", lambda trainer, **hooks: None)
+    for flags, told in ((), "steps, 3 threads."), (("--device", "cpu:2"), "on cpu:2, 3 threads."):
+        call(
+            "train", "--data", "silhouettes", "--threads", "3", *flags, "--out", f"run{len(flags)}"
+        )
+        assert told in capsys.readouterr().out
