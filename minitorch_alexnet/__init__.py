@@ -6,7 +6,8 @@ from .gradcheck import check_graph, check_layer
 from .graph import Graph
 from .models import build
 from .optim import SGD
-from .train import Trainer, load_run
+from .run import load_run
+from .train import Trainer
 
 __version__ = "0.1.0"
 __all__ = [

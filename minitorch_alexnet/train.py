@@ -7,13 +7,13 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from . import checkpoint
-from .config import INITS, SCHEDULES, Config, check_config
+from .config import SCHEDULES, Config, check_config
 from .data.arrays import ArrayDataset
 from .data.image_folder import ImageFolder
 from .data.loader import Loader
@@ -23,10 +23,9 @@ from .errors import CheckpointError, UserError
 from .evaluate import Evaluation, evaluate, views
 from .files import write_json, write_text
 from .graph import Graph
-from .init import SMALL_SET, STANDARDIZED, initialise
-from .layers import Copy, SoftmaxCrossEntropy
-from .models import FOR_STANDARDIZED, build, options_of
+from .layers import SoftmaxCrossEntropy
 from .optim import SGD
+from .run import Run, build_net, check_images, in_words, load_run, under
 from .streams import stream
 
 METRICS = (
@@ -76,9 +75,9 @@ class Trainer:
             raise UserError("the validation set has other classes than the training set")
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
-        self.net = net or _build(config, dataset.num_classes, dataset.images.shape[1:])
+        self.net = net or build_net(config, dataset.num_classes, dataset.images.shape[1:])
         for images in (dataset.images, validation.images):
-            _check_images(self.net, images.shape[1:])
+            check_images(self.net, images.shape[1:])
         self._images = _fingerprint(dataset), np.asarray(dataset.mean, np.float32)
         self.normalize = Normalize(dataset.mean, (config.standardize and dataset.deviation) or 1.0)
         self.taken: list[str] = []
@@ -155,7 +154,7 @@ class Trainer:
         late = self.epoch * len(self.train_loader) >= GUESSING_STEPS
         return late and self.history[-1]["train_loss"] > 0.98 * math.log(len(self.class_names))
 
-    def _start_from(self, run: "Run") -> None:
+    def _start_from(self, run: Run) -> None:
         """Take the layers of another run that fit, but for the last, and its pixels' scale."""
         mine, theirs = self.net.state_dict(), run.net.state_dict()
         layers: dict[str, list[str]] = {}
@@ -343,7 +342,7 @@ class Trainer:
         arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
         meta = {
             "config": asdict(self.config),
-            "layers": _layers(self.net),
+            "layers": in_words(self.net),
             "class_names": self.class_names,
             "images": fingerprint,
             "scale": self.normalize.scale,
@@ -368,14 +367,14 @@ class Trainer:
         with checkpoint.reading(self.checkpoint_path):
             if replace(Config(**meta["config"]), **_whereabouts(self.config)) != self.config:
                 raise CheckpointError("this is a run of another config")
-            if _layers(self.net) != meta["layers"]:
+            if in_words(self.net) != meta["layers"]:
                 raise CheckpointError("this is a run of another net")
             fingerprint, mean = self._images
             if meta["images"] != fingerprint or not np.array_equal(arrays["images/mean"], mean):
                 raise CheckpointError("this is a run on other images, or with other classes")
             self.normalize.mean, self.normalize.scale = arrays["normalize/mean"], meta["scale"]
-            self.net.load_state_dict(_under("weights/", arrays))
-            for name, velocity in self.net.split(_under("velocity/", arrays)).items():
+            self.net.load_state_dict(under("weights/", arrays))
+            for name, velocity in self.net.split(under("velocity/", arrays)).items():
                 self.sgd.velocity[name] = Device.of(self.sgd.velocity[name]).array(velocity)
             self.net.set_generator_states(meta["generators"])
             self.schedule.load_state_dict(meta["schedule"])
@@ -392,39 +391,6 @@ class Trainer:
         rows.writeheader()
         rows.writerows(self.history)
         write_text(self.folder / "metrics.csv", text.getvalue())
-
-
-@dataclass(frozen=True)
-class Run:
-    """A trained net and what it takes to show it images."""
-
-    config: Config
-    net: Graph
-    normalize: Normalize
-    class_names: tuple[str, ...]
-
-
-def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
-    """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged.
-
-    model: another model with the same weights, such as alexnet-merged for alexnet
-    devices: where it shall live; default: the model's own
-    """
-    path = Path(folder) / "checkpoint.npz"
-    arrays, meta = checkpoint.load(path)
-    with checkpoint.reading(path):
-        trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
-        config = replace(trained, model=model or trained.model, devices=devices)
-        names = tuple(meta["class_names"])
-        net = _build(config, len(names), mean.shape)
-        if config.model == trained.model and _layers(net) != meta["layers"]:
-            raise CheckpointError(
-                "it was trained with a net of its own: build that, and give it the weights with"
-                " load_state_dict"
-            )
-        _check_images(net, mean.shape)
-        net.load_state_dict(_under("weights/", arrays))
-        return Run(config, net, Normalize(mean, meta["scale"]), names)
 
 
 def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:
@@ -447,40 +413,6 @@ def _whereabouts(config: Config) -> dict:
     return {name: getattr(config, name) for name in ("devices", "data", "data_dir", "note")}
 
 
-def _build(config: Config, num_classes: int, image_shape: tuple) -> Graph:
-    options = {
-        "num_classes": num_classes,
-        "seed": config.seed,
-        "channels": image_shape[0],
-        "dropout": config.dropout,
-    }
-    if config.devices:
-        options["devices"] = config.devices
-    if config.size or "size" in options_of(config.model):
-        options["size"] = config.size or image_shape[-1]
-    net = build(config.model, **options)
-    rules = INITS[config.init]
-    if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
-        rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
-    if rules:
-        initialise(net, stream(config.seed, "weights"), rules)
-    return net
-
-
-def _check_images(net: Graph, shape: tuple) -> None:
-    """UserError unless images (C, H, W) are what the net takes, or somewhat larger."""
-    fits = shape[0] == net.input_shape[0] and all(
-        wanted <= has < 2 * wanted
-        for wanted, has in zip(net.input_shape[1:], shape[1:], strict=True)
-    )
-    if not fits:
-        wanted, has = ("×".join(map(str, s)) for s in (net.input_shape, shape))
-        raise UserError(
-            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has}:"
-            " choose another model, or prepare the images with another --size"
-        )
-
-
 def _crop(config: Config, part: tuple, shape: tuple) -> View | CropAndFlip:
     """How to cut what the net reads, `part`, out of a training image."""
     if not config.augment:
@@ -493,16 +425,3 @@ def _colour(config: Config, dataset: ArrayDataset | ImageFolder) -> ColourNoise 
     if not config.colour_noise:
         return None
     return ColourNoise(config.seed, dataset.covariance, config.colour_noise)
-
-
-def _layers(net: Graph) -> list[list[str]]:
-    """What a net is made of, in words, on whatever devices."""
-    return [
-        [name, "Copy" if isinstance(node.layer, Copy) else repr(node.layer)]
-        for name, node in net.nodes.items()
-    ]
-
-
-def _under(prefix: str, arrays: dict) -> dict:
-    """The arrays whose name starts with prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -31,7 +31,8 @@ from minitorch_alexnet.layers import (
 from minitorch_alexnet.layers.base import Layer
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
-from minitorch_alexnet.train import Trainer, load_run
+from minitorch_alexnet.run import load_run
+from minitorch_alexnet.train import Trainer
 
 MAPS = (3, 4, 7, 6)
 LAYERS = {

@@ -20,8 +20,9 @@ from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Concat, Conv2d, Copy, Dropout, Flatten, Linear, ReLU, Tanh
 from minitorch_alexnet.models import MODELS, build
 from minitorch_alexnet.optim import SGD
+from minitorch_alexnet.run import load_run
 from minitorch_alexnet.streams import stream
-from minitorch_alexnet.train import Trainer, load_run
+from minitorch_alexnet.train import Trainer
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
 

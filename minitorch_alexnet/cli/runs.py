@@ -13,7 +13,7 @@ from ..data.transforms import centre
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate, features, nearest, views
 from ..files import whole_file, write_text
-from ..train import Run, load_run
+from ..run import Run, load_run
 
 SHOWN = 20  # classes to name on screen
 

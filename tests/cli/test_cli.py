@@ -25,7 +25,8 @@ from minitorch_alexnet.device import why_no_gpu
 from minitorch_alexnet.errors import DataError
 from minitorch_alexnet.layers import ReLU
 from minitorch_alexnet.models import build
-from minitorch_alexnet.train import Trainer, load_run
+from minitorch_alexnet.run import load_run
+from minitorch_alexnet.train import Trainer
 
 COMMANDS = (
     "train", "prepare", "evaluate", "predict", "neighbours", "filters",

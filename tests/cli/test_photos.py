@@ -16,7 +16,7 @@ from minitorch_alexnet.cli.main import main
 from minitorch_alexnet.config import RECIPES, read_config
 from minitorch_alexnet.data.image_folder import is_prepared
 from minitorch_alexnet.evaluate import evaluate, views
-from minitorch_alexnet.train import load_run
+from minitorch_alexnet.run import load_run
 
 COLOURS = {"grün": (30, 200, 60), "rot und rund": (210, 40, 30)}  # a class's usual colour
 SIZE = 72
