@@ -16,80 +16,24 @@ import platform
 import subprocess
 import sys
 import time
-from collections import OrderedDict
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import peer
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minitorch_alexnet import SGD, Graph, __version__, build, layers
+from minitorch_alexnet import SGD, Graph, __version__, build, layers, timing
 from minitorch_alexnet.device import Device, array_module
 from minitorch_alexnet.errors import UserError
-from minitorch_alexnet.models import MODELS
 
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 STEADY_STEPS = 50
 SIZE = {"cuda": 8192, "cpu": 2048}  # rows of the square that is multiplied and copied
-# One is no chain of layers, the other starts with a layer that learns nothing.
-MODEL_NAMES = [name for name in MODELS if name not in ("alexnet", "fashion-alexnet")]
-
-
-# ---- PyTorch's net -----------------------------------------------------------------------------
-
-
-class GroupedLRN(nn.LocalResponseNorm):
-    """Each group of channels by itself, as if it were an image."""
-
-    def __init__(self, *args, groups: int):
-        super().__init__(*args)
-        self.groups = groups
-
-    def forward(self, x):
-        n, c, h, w = x.shape
-        return super().forward(x.reshape(n * self.groups, -1, h, w)).reshape(n, c, h, w)
-
-
-def in_torch(layer) -> nn.Module:
-    """The same layer in torch.nn. PyTorch's LRN divides alpha by size."""
-    match layer:
-        case layers.Conv2d():
-            (top, bottom), (left, right) = layer.padding
-            sizes = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride
-            if (top, left) == (bottom, right):
-                return nn.Conv2d(*sizes, padding=(top, left), groups=layer.groups)
-            pad = nn.ZeroPad2d((left, right, top, bottom))  # Conv2d pads both sides alike
-            return nn.Sequential(pad, nn.Conv2d(*sizes, groups=layer.groups))
-        case layers.LocalResponseNorm():
-            alpha = layer.alpha * (1 if layer.alpha_over_size else layer.size)
-            return GroupedLRN(layer.size, alpha, layer.beta, layer.k, groups=layer.groups)
-        case layers.MaxPool2d():
-            pads = tuple(before for before, _ in layer.padding)
-            return nn.MaxPool2d(layer.kernel_size, layer.stride, pads, ceil_mode=layer.ceil_mode)
-        case layers.Linear():
-            return nn.Linear(layer.in_features, layer.out_features)
-        case layers.Dropout():
-            return nn.Dropout(layer.p)
-    return {layers.Flatten: nn.Flatten, layers.ReLU: nn.ReLU}[type(layer)]()
-
-
-class Stage:
-    """A function of PyTorch's with its backward by itself, to be called as our layers are."""
-
-    def __init__(self, function, parameters=()):
-        self.function, self.parameters = function, list(parameters)
-
-    def forward(self, x):
-        self.x = x.detach().requires_grad_()
-        self.y = self.function(self.x)
-        return self.y.detach()
-
-    def backward(self, dy, need_dx=True):
-        return torch.autograd.grad(self.y, [self.x] * need_dx + self.parameters, dy)[0]
 
 
 # ---- the two sides -----------------------------------------------------------------------------
@@ -211,20 +155,8 @@ class Theirs(Side):
         if net.device.kind == "cuda":
             new_event = partial(torch.cuda.Event, enable_timing=True)
             self.clock = Clock(new_event, torch.cuda.Event.elapsed_time)
-        twins = {name: in_torch(node.layer) for name, node in net.nodes.items()}
-        self.net, self.matmul = nn.Sequential(OrderedDict(twins)).to(str(net.device)), torch.matmul
-        groups: dict[tuple, list] = {}  # few of them: PyTorch updates a group at a stroke
-        ours = net.named_parameters().values()
-        for mine, theirs in zip(ours, self.net.parameters(), strict=True):
-            theirs.data.copy_(torch.tensor(Device("cpu").array(mine.data)))
-            groups.setdefault((mine.lr_scale, mine.decay), []).append(theirs)
-        self.sgd = torch.optim.SGD(
-            [
-                {"params": p, "lr": RATE * r, "weight_decay": DECAY * d}
-                for (r, d), p in groups.items()
-            ],
-            momentum=MOMENTUM,
-        )
+        self.net, self.matmul = peer.twin(net).to(str(net.device)), torch.matmul
+        self.sgd = peer.sgd(net, self.net, RATE, MOMENTUM, DECAY)
 
     def forward(self):
         self.value = F.cross_entropy(self.net(self.images), self.labels)
@@ -234,8 +166,8 @@ class Theirs(Side):
         self.value.backward()
 
     def stages(self) -> dict:
-        stages = {name: Stage(m, m.parameters()) for name, m in self.net.named_children()}
-        return stages | {"loss": Stage(partial(F.cross_entropy, target=self.labels))}
+        stages = {name: peer.Stage(m, m.parameters()) for name, m in self.net.named_children()}
+        return stages | {"loss": peer.Stage(partial(F.cross_entropy, target=self.labels))}
 
     def gradients(self) -> list:
         return [p.grad.cpu().numpy() for p in self.net.parameters()]
@@ -284,11 +216,11 @@ def floors(net: Graph, batch: int, flop_rate: float, byte_rate: float) -> dict[s
     it does with fewer products than the formula's (Winograd, FFT), or with better code than the
     large product's that was measured.
     """
-    result, shape, weights = {}, net.input_shape, 0
+    result, shape, weights, products = {}, net.input_shape, 0, timing.flop(net)
     for name, node in net.nodes.items():
         own = sum(p.data.size for p in node.layer.params.values())
         passes = 3 if result else 2  # nobody asks for the derivative by the images
-        flop = 2 * passes * batch * node.layer.multiply_adds(shape)
+        flop = batch * sum(products[name])
         moved = 4 * (passes * (batch * math.prod(shape) + own) + 2 * batch * math.prod(node.shape))
         if isinstance(node.layer, layers.Flatten):
             moved = 0  # another view of the same numbers
@@ -430,7 +362,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda:0", help="or cpu, for a dry run")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--model", choices=MODEL_NAMES, default="alexnet-merged")
+    parser.add_argument("--model", choices=peer.MODEL_NAMES, default="alexnet-merged")
     parser.add_argument("--repeats", type=int, default=20, help="rounds, in turn")
     parser.add_argument("--tf32", action="store_true", help="round the factors of products")
     parser.add_argument("--out", type=Path, help="a Markdown file to append to")

@@ -6,6 +6,7 @@ come back in part order: one seed gives the same bits with 1, 2 or 16 threads.
 """
 
 import contextlib
+import ctypes
 import functools
 import importlib.metadata
 import importlib.util
@@ -23,8 +24,8 @@ from threadpoolctl import ThreadpoolController
 from .errors import UserError
 
 MAX_PARTS = 8  # enough for a free core to help out a slow one; more only cost hand-overs
-MIN_PART_BYTES = 128 * 1024  # less than this is done sooner than it is handed over
-BLOCK_BYTES = 4 * 1024 * 1024  # what a core keeps in its own cache while it works
+MIN_PART_BYTES = 1024 * 1024  # to work on less is done sooner than handed over
+BLOCK_BYTES = 8 * 1024 * 1024  # small enough to stay in cache, large enough for long rows
 GPU_BLOCK_BYTES = 512 * 1024 * 1024  # what a GPU has to spare for working memory
 
 
@@ -306,6 +307,20 @@ def set_threads(threads: int) -> None:
     if threads < 1:
         raise UserError(f"the number of threads must be at least 1, got {threads}")
     _workers = Workers(threads)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let malloc keep what arrays free, in this process, for the next step's arrays.
+
+    A page fresh from the system takes several times as long as to fill it. This is glibc's, and
+    so Linux's alone.
+    """
+    trim_threshold, mmap_max = -1, -4  # malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
 
 
 def get_workers() -> Workers:
@@ -324,14 +339,16 @@ def blas_can_be_limited() -> bool:
     return bool(ThreadpoolController().select(user_api="blas").lib_controllers)
 
 
-def for_each_part(work: Callable[[slice], object], x) -> list:
+def for_each_part(work: Callable[[slice], object], x, row_bytes: int = 0) -> list:
     """Deal the rows of x (its first axis) to the workers; return what `work` said of each part.
 
     work: called with a slice of rows, in any order and on any thread; on a GPU once, with all
+    row_bytes: the working memory that a row needs, if more than its own
     """
     if array_module(x) is not np:
         return [work(slice(0, len(x)))]
-    count = min(MAX_PARTS, len(x), max(1, x.nbytes // MIN_PART_BYTES))
+    whole = max(x.nbytes, len(x) * row_bytes)
+    count = min(MAX_PARTS, len(x), max(1, whole // MIN_PART_BYTES))
     ends = [len(x) * i // count for i in range(count + 1)] if count else [0]
     return get_workers().run(work, [slice(a, b) for a, b in pairwise(ends)])
 
@@ -345,3 +362,13 @@ def blocks(x, part: slice, row_bytes: int) -> Iterator[slice]:
     rows = max(1, room // max(1, row_bytes))
     for start in range(part.start, part.stop, rows):
         yield slice(start, min(start + rows, part.stop))
+
+
+def for_each_block(work: Callable[[slice], object], x, row_bytes: int) -> None:
+    """for_each_part, with the parts cut into blocks, for work that has nothing to return."""
+
+    def some(part):
+        for rows in blocks(x, part, row_bytes):
+            work(rows)
+
+    for_each_part(some, x, row_bytes)

@@ -140,7 +140,7 @@ class Graph:
                 f"backward needs the loss's derivative by {last.name}'s output,"
                 f" (n, {_list(last.shape)}), got {dy.shape}"
             )
-        learns = self._learning_nodes()
+        learns = self.learning_nodes()
         gradients = {last.name: dy}
         for node in reversed(self.nodes.values()):
             dy = gradients.pop(node.name, None)
@@ -160,7 +160,7 @@ class Graph:
                 with self._device_of(s).current():
                     gradients[s] = gradients[s] + dx if s in gradients else dx
 
-    def _learning_nodes(self) -> set[str]:
+    def learning_nodes(self) -> set[str]:
         """The nodes at or behind a parameter that learns: the only ones that need a gradient."""
         learns: set[str] = set()
         for node in self.nodes.values():
@@ -276,7 +276,7 @@ class Graph:
         itemsize: bytes a number, 4 for float32. Nothing comes back to a source behind which
         nothing learns, such as the image.
         """
-        rows, learns = [], self._learning_nodes()
+        rows, learns = [], self.learning_nodes()
         for node in self.nodes.values():
             if isinstance(node.layer, Copy):
                 size = itemsize * math.prod(node.shape)
@@ -291,12 +291,12 @@ class Graph:
             "bytes_backward": bytes_backward,
         }
 
-    def multiply_adds(self) -> int:
-        """Multiplications with an addition, for one image forward."""
-        return sum(map(self._multiply_adds, self.nodes.values()))
-
-    def _multiply_adds(self, node):
-        return node.layer.multiply_adds(*map(self._shape_of, node.sources))
+    def multiply_adds(self) -> dict[str, int]:
+        """Each node's multiplications with an addition, for one image forward."""
+        return {
+            name: node.layer.multiply_adds(*map(self._shape_of, node.sources))
+            for name, node in self.nodes.items()
+        }
 
     def summary(self) -> str:
         """A table: node, layer, output shape, parameters, multiply-adds an image, device.
@@ -305,12 +305,9 @@ class Graph:
         """
         rows = [("node", "layer", "output", "parameters", "multiply-adds", "device")]
         rows.append((IMAGE, "", _times(self.input_shape), "", "", str(self.device)))
-        totals = [0, 0]
+        totals, products = [0, 0], self.multiply_adds()
         for node in self.nodes.values():
-            counts = (
-                sum(p.data.size for p in node.layer.params.values()),
-                self._multiply_adds(node),
-            )
+            counts = sum(p.data.size for p in node.layer.params.values()), products[node.name]
             totals = [total + count for total, count in zip(totals, counts, strict=True)]
             numbers = (f"{count:,}" if count else "" for count in counts)
             rows.append(

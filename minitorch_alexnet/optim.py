@@ -5,7 +5,7 @@
 The rate ε is inside the velocity v: after a drop of ε the old velocity is not scaled down.
 """
 
-from .device import Device, blocks, for_each_part, fuse
+from .device import Device, for_each_block, fuse
 from .errors import UserError
 from .layers import Parameter
 
@@ -55,13 +55,12 @@ class SGD:
         rate = number(self.lr * parameter.lr_scale)
         decay = number(self.weight_decay * parameter.decay)
 
-        def some(part):
-            for rows in blocks(velocity, part, 4 * parameter.data[0].nbytes):
-                w, v, g = parameter.data[rows], velocity[rows], parameter.grad[rows]
-                _descend(w, v, g, number(self.momentum), rate, decay)
+        def some(rows):
+            w, v, g = parameter.data[rows], velocity[rows], parameter.grad[rows]
+            _descend(w, v, g, number(self.momentum), rate, decay)
 
         with Device.of(velocity).current():
-            for_each_part(some, parameter.data)
+            for_each_block(some, velocity, 4 * velocity[:1].nbytes)
 
 
 @fuse

@@ -219,18 +219,18 @@ def _announce(trainer: Trainer, loaded: data.Data) -> None:
     print(
         f"Training {config.model} on {loaded.name}: {len(dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
-        f" {_place(trainer.net)}. Run folder: {trainer.folder}"
+        f" {place(trainer.net)}. Run folder: {trainer.folder}"
     )
     if trainer.net.output_device.kind == "cuda":
         print("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
-    work = 3 * trainer.net.multiply_adds() * len(dataset) * (config.epochs - trainer.epoch)
-    if work > LONG:
+    images = len(dataset) * (config.epochs - trainer.epoch)
+    if 3 * sum(trainer.net.multiply_adds().values()) * images > LONG:
         seconds, memory = trainer.estimate()
         print(f"This will take about {_duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
     sys.stdout.flush()  # for whoever reads along in a file
 
 
-def _place(net: Graph) -> str:
+def place(net: Graph) -> str:
     devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
     threads = f"{get_workers().threads} threads"
     return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"
@@ -336,7 +336,7 @@ def _keep_result(trainer: Trainer, loaded: data.Data, test: Evaluation) -> None:
             "seconds": round(trainer.seconds, 2),
             "images_per_second": round(images / trainer.seconds, 1),
             "seed": trainer.config.seed,
-            "devices": _place(trainer.net),
+            "devices": place(trainer.net),
             "tf32": trainer.config.tf32,
             "threads": get_workers().threads,
             "versions": {

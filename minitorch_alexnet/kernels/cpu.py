@@ -4,8 +4,6 @@ Inside a block the images are the innermost axis: copies and GEMMs then run over
 contiguous rows even where the maps are small.
 """
 
-from itertools import product
-
 import numpy as np
 
 Pair = tuple[int, int]
@@ -38,9 +36,13 @@ def col2im(columns, shape, kernel_size: Pair, stride: Pair, padding: Padding):
     (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
     oh, ow = (h + top + bottom - kh) // sh + 1, (w + left + right - kw) // sw + 1
     columns = columns.reshape(c, kh, kw, oh, ow, n)
+    # First down the columns, in long additions: what is left are windows along the rows.
+    rows = np.zeros((c, kw, h + top + bottom, ow, n), columns.dtype)
+    for i in range(kh):
+        rows[:, :, i : i + sh * oh : sh] += columns[:, i]
     x = np.zeros((c, h + top + bottom, w + left + right, n), columns.dtype)
-    for i, j in product(range(kh), range(kw)):
-        x[:, i : i + sh * oh : sh, j : j + sw * ow : sw] += columns[:, i, j]
+    for j in range(kw):
+        x[:, :, j : j + sw * ow : sw] += rows[:, j]
     return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
 
 
@@ -65,7 +67,8 @@ def window_sum(x, before: int, after: int):
     return y
 
 
-# A 2-D maximum is a maximum along the rows, then one down the columns.
+# A 2-D maximum is a maximum along the rows, then one down the columns. Inside, the maps are the
+# innermost axis, (H, W, n·C), so that every pass runs over long contiguous rows.
 
 
 def max_pool(x, kernel_size: Pair, stride: Pair, padding: Padding, output_size: Pair):
@@ -73,9 +76,10 @@ def max_pool(x, kernel_size: Pair, stride: Pair, padding: Padding, output_size: 
 
     x: (n, C, H, W)  ->  (n, C, oh, ow)
     """
-    for axis in (3, 2):
-        x = _max_along(x, axis, kernel_size, stride, padding, output_size)
-    return x
+    y = _maps_last(x)
+    for axis in (1, 0):
+        y = _max_along(y, axis, kernel_size, stride, padding, output_size)
+    return _maps_first(y, x.shape[:2])
 
 
 def max_pool_backward(x, y, dy, kernel_size: Pair, stride: Pair, padding: Padding):
@@ -83,14 +87,26 @@ def max_pool_backward(x, y, dy, kernel_size: Pair, stride: Pair, padding: Paddin
 
     x: (n, C, H, W);  y, dy: (n, C, oh, ow)  ->  dx like x
     """
-    rows = _max_along(x, 3, kernel_size, stride, padding, y.shape[2:])
-    d_rows = _to_winners(rows, y, dy, 2, kernel_size, stride, padding)
-    return _to_winners(x, rows, d_rows, 3, kernel_size, stride, padding)
+    size, maps = y.shape[2:], x.shape[:2]
+    x, y, dy = map(_maps_last, (x, y, dy))
+    rows = _max_along(x, 1, kernel_size, stride, padding, size)
+    d_rows = _to_winners(rows, y, dy, 0, kernel_size, stride, padding)
+    return _maps_first(_to_winners(x, rows, d_rows, 1, kernel_size, stride, padding), maps)
+
+
+def _maps_last(x):
+    """(n, C, H, W) -> (H, W, n·C), a copy."""
+    return x.reshape(-1, *x.shape[2:]).transpose(1, 2, 0).copy()
+
+
+def _maps_first(x, maps: Pair):
+    """The reverse.  (H, W, n·C) -> (n, C, H, W), maps = (n, C)"""
+    return x.transpose(2, 0, 1).reshape(*maps, *x.shape[:2])
 
 
 def _max_along(x, axis, kernel_size, stride, padding, output_size):
-    """Maximum over the windows along one axis (2 or 3)."""
-    size = output_size[axis - 2]
+    """Maximum over the windows along one axis: 0, down the columns, or 1, along the rows."""
+    size = output_size[axis]
     y = np.full((*x.shape[:axis], size, *x.shape[axis + 1 :]), -np.inf, x.dtype)
     for inputs, outputs in _taps(x.shape, size, axis, kernel_size, stride, padding):
         np.maximum(y[outputs], x[inputs], out=y[outputs])
@@ -98,19 +114,22 @@ def _max_along(x, axis, kernel_size, stride, padding, output_size):
 
 
 def _to_winners(x, y, dy, axis, kernel_size, stride, padding):
-    """Backward of _max_along: dy goes to the first x that equals its window's y."""
-    dx, left = np.zeros_like(x), dy.copy()
-    for inputs, outputs in _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding):
-        won = left[outputs] * (x[inputs] == y[outputs])
+    """Backward of _max_along: dy goes to the first x that equals its window's y. Uses dy up."""
+    dx = np.zeros_like(x)
+    *taps, last = _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding)
+    for inputs, outputs in taps:
+        won = dy[outputs] * (x[inputs] == y[outputs])
         dx[inputs] += won
-        left[outputs] -= won
+        dy[outputs] -= won
+    inputs, outputs = last
+    dx[inputs] += dy[outputs]  # what the others have not won
     return dx
 
 
 def _taps(shape, size, axis, kernel_size, stride, padding):
     """For each place k in a window: which inputs are k-th in a window, and of which outputs."""
-    step, before = stride[axis - 2], padding[axis - 2][0]
-    for k in range(kernel_size[axis - 2]):
+    step, before = stride[axis], padding[axis][0]
+    for k in range(kernel_size[axis]):
         first = max(0, -((k - before) // step))  # the first window whose place k is in the image
         last = min(size - 1, (shape[axis] - 1 + before - k) // step)
         if first <= last:

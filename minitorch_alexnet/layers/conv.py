@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from .. import init
-from ..device import array_module, blocks, for_each_part
+from ..device import array_module, blocks, for_each_block, for_each_part
 from ..errors import ShapeError
 from ..kernels import col2im, from_columns, im2col, to_columns
 from .base import Layer, Parameter, as_padding, as_pair, expect_maps, short
@@ -73,61 +73,58 @@ class Conv2d(Layer):
         weight = self.params["weight"].data.reshape(self.out_channels, -1)
         bias = self.params["bias"].data[:, None, None]
 
-        def some(part):
-            for images in self._blocks(x, part, y_shape):
-                columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
-                maps = xp.empty((self.out_channels, columns.shape[1]), x.dtype)
-                for ins, outs in self._groups():  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
-                    xp.matmul(weight[outs], columns[ins], out=maps[outs])
+        def some(images):
+            for ins, outs in self._groups():
+                columns = im2col(x[images, ins], *self._geometry)
+                maps = weight[outs] @ columns  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
                 # the bias on the way back to NCHW: one pass
-                xp.add(from_columns(maps, y_shape[1:]), bias, out=y[images])
+                xp.add(from_columns(maps, y_shape[1:]), bias[outs], out=y[images, outs])
 
-        for_each_part(some, x)
+        for_each_block(some, x, self._columns_bytes(y))
         if train:
-            self.cache = x, y_shape
+            self.cache = (x,)
         return y
 
     def backward(self, dy, need_dx=True):
-        x, y_shape = self.take_cache()
+        (x,) = self.take_cache()
         xp, weights, bias = array_module(x), self.params["weight"], self.params["bias"]
         weight = weights.data.reshape(self.out_channels, -1)
         dx = xp.empty(x.shape, x.dtype) if need_dx else None
+        row_bytes, geometry = self._columns_bytes(dy), self._geometry
 
         def some(part):
             dw = xp.zeros(weight.shape[::-1], x.dtype)  # (C/g·kh·kw, O): BLAS is faster that way
             db = xp.zeros(len(weight), x.dtype)
-            for images in self._blocks(x, part, y_shape):
-                maps = to_columns(dy[images])
-                db += maps.sum(axis=1)
-                if not weights.frozen:
-                    columns = im2col(x[images], self.kernel_size, self.stride, self.padding)
-                    for ins, outs in self._groups():
-                        # (C/g·kh·kw, windows) @ (windows, O/g)
-                        dw[:, outs] += columns[ins] @ maps[outs].T
-                if need_dx:
-                    columns = xp.empty((self.groups * weight.shape[1], maps.shape[1]), x.dtype)
-                    for ins, outs in self._groups():  # (C/g·kh·kw, O/g) @ (O/g, windows)
-                        xp.matmul(weight[outs].T, maps[outs], out=columns[ins])
-                    dx[images] = col2im(
-                        columns, x[images].shape, self.kernel_size, self.stride, self.padding
-                    )
+            for ins, outs in self._groups():
+                for images in blocks(x, part, row_bytes):
+                    maps = to_columns(dy[images, outs])
+                    db[outs] += maps.sum(axis=1)
+                    if not weights.frozen:
+                        columns = im2col(x[images, ins], *geometry)
+                        dw[:, outs] += columns @ maps.T  # (C/g·kh·kw, windows) @ (windows, O/g)
+                    if need_dx:
+                        columns = weight[outs].T @ maps  # (C/g·kh·kw, O/g) @ (O/g, windows)
+                        dx[images, ins] = col2im(columns, x[images, ins].shape, *geometry)
             return dw, db
 
-        parts = for_each_part(some, x)
+        parts = for_each_part(some, x, row_bytes)
         weights.set_grad(sum(dw for dw, _ in parts).T.reshape(weights.data.shape))
         bias.set_grad(sum(db for _, db in parts))
         return dx
 
-    def _groups(self):
-        """The rows of the columns, and the output channels, that belong together."""
-        rows, outs = self.params["weight"].data[0].size, self.out_channels // self.groups
-        for g in range(self.groups):
-            yield slice(g * rows, (g + 1) * rows), slice(g * outs, (g + 1) * outs)
+    @property
+    def _geometry(self):
+        return self.kernel_size, self.stride, self.padding
 
-    def _blocks(self, x, part, y_shape):
-        """Images whose columns stay in cache."""
-        rows = self.groups * self.params["weight"].data[0].size
-        return blocks(x, part, rows * math.prod(y_shape[1:]) * x.itemsize)
+    def _groups(self):
+        """The input channels and the output channels that belong together."""
+        ins, outs = self.in_channels // self.groups, self.out_channels // self.groups
+        for g in range(self.groups):
+            yield slice(g * ins, (g + 1) * ins), slice(g * outs, (g + 1) * outs)
+
+    def _columns_bytes(self, y):
+        """What the columns of one group take for one image."""
+        return self.params["weight"].data[0].size * math.prod(y.shape[2:]) * y.itemsize
 
     def __repr__(self):
         text = f"Conv2d({self.in_channels}, {self.out_channels}, {short(self.kernel_size)}"

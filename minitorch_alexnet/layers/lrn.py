@@ -8,7 +8,7 @@ its neighbours at the same place.
 
 import numpy as np
 
-from ..device import array_module, blocks, for_each_part, fuse
+from ..device import array_module, for_each_block, fuse
 from ..errors import ShapeError
 from ..kernels import window_sum
 from .base import Layer, expect_maps
@@ -45,13 +45,12 @@ class LocalResponseNorm(Layer):
         y, s = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
         a, k, beta = map(x.dtype.type, (self._a(), self.k, self.beta))
 
-        def some(part):
-            for images in blocks(x, part, 4 * x[0].nbytes):
-                block = self._grouped(x[images])
-                total = window_sum(block * block, *self._reach())
-                _normalise(block, total, a, k, beta, *map(self._grouped, (s[images], y[images])))
+        def some(images):
+            block = self._grouped(x[images])
+            total = window_sum(block * block, *self._reach())
+            _normalise(block, total, a, k, beta, *map(self._grouped, (s[images], y[images])))
 
-        for_each_part(some, x)
+        for_each_block(some, x, 4 * x[:1].nbytes)
         if train:
             self.cache = x, s
         return y
@@ -64,15 +63,14 @@ class LocalResponseNorm(Layer):
         factor, beta = map(x.dtype.type, (2 * self._a() * self.beta, self.beta))
         before, after = self._reach()
 
-        def some(part):
-            for images in blocks(x, part, 4 * x[0].nbytes):
-                block, scale, g, out = (self._grouped(z[images]) for z in (x, s, dy, dx))
-                # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose
-                # window holds j: the window's mirror image
-                crossed = window_sum(_damp(block, scale, g, beta, out), after, before)
-                _combine(block, crossed, factor, out)
+        def some(images):
+            block, scale, g, out = (self._grouped(z[images]) for z in (x, s, dy, dx))
+            # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose window
+            # holds j: the window's mirror image
+            crossed = window_sum(_damp(block, scale, g, beta, out), after, before)
+            _combine(block, crossed, factor, out)
 
-        for_each_part(some, x)
+        for_each_block(some, x, 4 * x[:1].nbytes)
         return dx
 
     def _a(self):

@@ -7,7 +7,7 @@
 Where windows overlap one input can win several times, and then its gradients add.
 """
 
-from ..device import array_module, blocks, for_each_part
+from ..device import array_module, for_each_block
 from ..errors import ShapeError
 from ..kernels import max_pool, max_pool_backward
 from .base import Layer, as_padding, as_pair, expect_maps, short
@@ -56,13 +56,12 @@ class MaxPool2d(Layer):
         y_shape = self.check(x)
         y = array_module(x).empty((len(x), *y_shape), x.dtype)
 
-        def some(part):
-            for images in blocks(x, part, 4 * x[0].nbytes):
-                y[images] = max_pool(
-                    x[images], self.kernel_size, self.stride, self.padding, y_shape[1:]
-                )
+        def some(images):
+            y[images] = max_pool(
+                x[images], self.kernel_size, self.stride, self.padding, y_shape[1:]
+            )
 
-        for_each_part(some, x)
+        for_each_block(some, x, 4 * x[:1].nbytes)
         if train:
             self.cache = x, y
         return y
@@ -73,13 +72,12 @@ class MaxPool2d(Layer):
             return None
         dx = array_module(x).empty_like(x)
 
-        def some(part):
-            for images in blocks(x, part, 4 * x[0].nbytes):
-                dx[images] = max_pool_backward(
-                    x[images], y[images], dy[images], self.kernel_size, self.stride, self.padding
-                )
+        def some(images):
+            dx[images] = max_pool_backward(
+                x[images], y[images], dy[images], self.kernel_size, self.stride, self.padding
+            )
 
-        for_each_part(some, x)
+        for_each_block(some, x, 4 * x[:1].nbytes)
         return dx
 
     def __repr__(self):

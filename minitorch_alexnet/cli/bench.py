@@ -1,0 +1,84 @@
+"""How fast is it, and where does the time go: minitorch-alexnet bench"""
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..models import MODELS, build
+from ..timing import PARTS, Timing, flop, measure
+from .runs import picture_path, save_figure
+from .train import place
+
+BAR = 36  # characters of the slowest layer's
+
+
+def add_commands(add_command) -> None:
+    command = add_command("bench", run_bench, "Time a model's training and inference, by layer.")
+    command.add_argument(
+        "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
+    )
+    command.add_argument("--batch-size", type=int, default=128, metavar="N")
+    command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
+    command.add_argument(
+        "--seconds", type=float, default=10, metavar="S", help="about so long; at least 3 rounds"
+    )
+    command.add_argument(
+        "--out", metavar="FILE", help="a .png or .svg (default: bench-MODEL.png in this folder)"
+    )
+
+
+def run_bench(arguments) -> int:
+    from .. import viz  # matplotlib is slow to import
+
+    if arguments.batch_size < 1:
+        raise UserError(f"--batch-size must be at least 1, got {arguments.batch_size}")
+    if not 0 <= arguments.seconds < float("inf"):
+        raise UserError(f"--seconds must be at least 0, got {arguments.seconds}")
+    out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
+    options = {"devices": arguments.devices} if arguments.devices else {}
+    net = build(arguments.model, **options)
+    title = f"{arguments.model}, batches of {arguments.batch_size}, {place(net)}"
+    print(f"{title}: noise to learn from, some {arguments.seconds:g} seconds …", flush=True)
+    timing = measure(net, arguments.batch_size, arguments.seconds, np.random.default_rng(0))
+    _print_whole(timing)
+    _print_layers(timing)
+    save_figure(out, viz.layer_bars(timing, title))
+    print(f"Drawn in {out}")
+    return 0
+
+
+def _print_whole(timing: Timing) -> None:
+    steps = 1000 * timing.steps.sum(axis=1)
+    parts = zip(PARTS, 1000 * np.median(timing.steps, axis=0), strict=True)
+    print(
+        f"training   {_rate(timing.batch, steps)} images/s: a step of {np.median(steps):.1f} ms"
+        f" ({steps.min():.1f} to {steps.max():.1f} in {len(steps)} rounds),"
+        f" {', '.join(f'{name} {ms:.1f}' for name, ms in parts)}"
+    )
+    print(f"inference  {_rate(timing.batch, 1000 * timing.inference)} images/s")
+    print(
+        f"arithmetic {timing.flop / 1e9:,.1f} GFLOP a step: {timing.share:.0%} of what large"
+        f" matrix products reach here, {np.median(timing.limit) / 1e9:,.0f} GFLOP/s"
+    )
+
+
+def _rate(batch: int, ms) -> str:
+    return f"{1000 * batch / np.median(ms):9,.1f}"
+
+
+def _print_layers(timing: Timing) -> None:
+    times = {name: 1000 * np.median(ms, axis=0) for name, ms in timing.layers.items()}
+    products, work = timing.net.multiply_adds(), flop(timing.net)
+    longest = max(sum(ms) for ms in times.values())
+    width = max(map(len, times))
+    print(f"\n{'':{width}}  forward  backward  multiply-adds  of the limit   █ forward ░ backward")
+    for name, (forward, backward) in times.items():
+        share = ""
+        if products[name]:
+            rate = timing.batch * sum(work[name]) / (forward + backward) * 1000
+            share = f"{rate / np.median(timing.limit):.0%}"
+        bar = "█" * round(BAR * forward / longest) + "░" * round(BAR * backward / longest)
+        count = f"{products[name]:,}" if products[name] else ""
+        print(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")
+    print(f"{'':{width}}       ms        ms       an image\n")

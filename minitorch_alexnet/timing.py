@@ -1,0 +1,153 @@
+"""Where a training step's time goes, layer by layer, and what the machine could do at best."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from .device import Device, array_module, get_workers
+from .graph import Graph
+from .layers import SoftmaxCrossEntropy
+from .optim import SGD
+
+PARTS = ("forward", "backward", "update")
+SQUARE = 2048  # rows of the product that is the measure of all others
+
+
+class Task:
+    """A net with a batch of noise to learn from. The rate is 0, so its weights stay.
+
+    images: (batch, C, H, W) float32 on the net's device;  labels: (batch,) on the host
+    """
+
+    def __init__(self, net: Graph, batch: int, rng: np.random.Generator):
+        self.net = net
+        self.images = net.device.array(rng.standard_normal((batch, *net.input_shape), np.float32))
+        self.labels = rng.integers(0, next(reversed(net.nodes.values())).shape[0], batch)
+        self.loss = SoftmaxCrossEntropy()
+        self.sgd = SGD(net.named_parameters(), lr=0)
+
+    def step(self) -> list[float]:
+        """The seconds that forward (with the loss), backward and update of one step take."""
+        parts = (self._forward, self._backward, self.sgd.step)
+        return [self._seconds(part) for part in parts]
+
+    def infer(self) -> float:
+        """The seconds that the batch takes forward, as in testing."""
+        return self._seconds(lambda: self.net.forward(self.images, train=False))
+
+    def _forward(self):
+        self.loss.forward(self.net.forward(self.images), self.labels)
+
+    def _backward(self):
+        self.net.backward(self.loss.backward())
+
+    def _seconds(self, part) -> float:
+        start = time.perf_counter()
+        part()
+        self.net.output_device.wait()
+        return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def layer_times(net: Graph) -> Iterator[dict[str, list[float]]]:
+    """Meanwhile every layer is timed: {node: [seconds forward, seconds backward]}, added up.
+
+    The host waits for the node's device after each, so a GPU's whole step takes longer.
+    """
+    spent = {name: [0.0, 0.0] for name in net.nodes}
+
+    def timed(node, which, function):
+        def call(*arguments, **options):
+            start = time.perf_counter()
+            result = function(*arguments, **options)
+            node.device.wait()
+            spent[node.name][which] += time.perf_counter() - start
+            return result
+
+        return call
+
+    for node in net.nodes.values():  # an object's own attribute hides its class's method
+        node.layer.forward = timed(node, 0, node.layer.forward)
+        node.layer.backward = timed(node, 1, node.layer.backward)
+    try:
+        yield spent
+    finally:
+        for node in net.nodes.values():
+            del node.layer.forward, node.layer.backward
+
+
+def flop(net: Graph) -> dict[str, tuple[int, int]]:
+    """Each node's floating-point operations for one image, forward and backward.
+
+    Counted are those of the products: two a multiply-add. Backward has as many for the weights'
+    gradient as forward, and as many again for dx, where something upstream learns.
+    """
+    learns, result = net.learning_nodes(), {}
+    for name, products in net.multiply_adds().items():
+        node = net.nodes[name]
+        own = any(not p.frozen for p in node.layer.params.values())
+        upstream = any(source in learns for source in node.sources)
+        result[name] = 2 * products, 2 * products * (own + upstream)
+    return result
+
+
+def product_rate(device: Device) -> float:
+    """FLOP a second of a large square product: the limit of whatever consists of products.
+
+    On the CPU with as many threads as there are workers.
+    """
+    a = device.array(np.ones((SQUARE, SQUARE), np.float32))
+    out = 0 * a
+    with device.current(), threadpool_limits(get_workers().threads, "blas"):
+        device.wait()
+        start = time.perf_counter()
+        array_module(a).matmul(a, a, out=out)  # (SQUARE, SQUARE) @ (SQUARE, SQUARE)
+        device.wait()
+        return 2 * SQUARE**3 / (time.perf_counter() - start)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What `measure` saw, a row a round. Seconds, but for the limit: FLOP a second.
+
+    steps: (rounds, 3), by PARTS;  inference: (rounds,)
+    layers: {node: (rounds, 2)}, forward and backward
+    limit: (rounds,), product_rate
+    """
+
+    net: Graph
+    batch: int
+    steps: np.ndarray
+    inference: np.ndarray
+    layers: dict[str, np.ndarray]
+    limit: np.ndarray
+
+    @property
+    def flop(self) -> int:
+        """Of a training step of the whole batch."""
+        return self.batch * sum(map(sum, flop(self.net).values()))
+
+    @property
+    def share(self) -> float:
+        """Of the limit that a step reaches, 0 … 1: the median over the rounds."""
+        return float(np.median(self.flop / self.steps.sum(axis=1) / self.limit))
+
+
+def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) -> Timing:
+    """Time training steps and inference for about so many seconds, three rounds at least."""
+    task = Task(net, batch, rng)
+    task.step()  # the first is slow: memory, and a GPU's kernels
+    rounds = []
+    end = time.perf_counter() + seconds
+    while len(rounds) < 3 or time.perf_counter() < end:
+        limit, step, inference = product_rate(net.output_device), task.step(), task.infer()
+        with layer_times(net) as spent:
+            task.step()
+        rounds.append((step, inference, list(spent.values()), limit))
+    steps, inference, layers, limit = (np.array(column) for column in zip(*rounds, strict=True))
+    by_layer = dict(zip(net.nodes, layers.transpose(1, 0, 2), strict=True))
+    return Timing(net, batch, steps, inference, by_layer, limit)
