@@ -1,10 +1,12 @@
 """The figures show the numbers they were given, in the right place, and can be read."""
 
+import io
 import math
 import subprocess
 import sys
 from itertools import combinations, pairwise
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -31,6 +33,7 @@ from minitorch_alexnet.layers import (
     Upsample,
 )
 from minitorch_alexnet.models import MODELS, build
+from minitorch_alexnet.timing import Timing
 from minitorch_alexnet.viz.run import inches
 
 LONG = ["T-shirt/top", "Ankle boot", "$a_b$", "price $5", "Ελληνικά", "été", "x", "M" * 30]
@@ -1078,3 +1081,42 @@ def test_a_saved_figure_is_not_blank(make, tmp_path):
 def test_pyplot_stays_out():
     code = "import sys, minitorch_alexnet.viz; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_notebook_shows_every_figure_without_pyplot(tmp_path):
+    formatters = pytest.importorskip("IPython.core.formatters")
+    figure = viz.curves(make_history([1]))
+    data, _ = formatters.DisplayFormatter().format(figure)  # what becomes of a cell's last value
+    shown = imread(io.BytesIO(data["image/png"]))
+    figure.savefig(tmp_path / "kept.png")
+    np.testing.assert_array_equal(shown, imread(tmp_path / "kept.png"))
+    for module in viz.graph, viz.run, viz.timing:
+        assert module.Figure is viz.figure.Figure
+
+
+def test_a_net_stays_where_it_is_drawn_whatever_rcparams_say():
+    with matplotlib.rc_context({"figure.constrained_layout.use": True}):
+        assert viz.network(build("fashion")).get_layout_engine() is None
+
+
+# ---- where a step's time goes ----------------------------------------------------------------
+
+
+def test_layer_bars_show_the_medians_of_both_directions():
+    net = build("fashion")
+    layers = {name: np.full((3, 2), (i + 1, 2 * i)) / 1000 for i, name in enumerate(net.nodes)}
+    layers["conv1"][0] = 5  # one slow round changes nothing
+    steps, limit = np.ones((3, 3)), np.full(3, 2e11)
+    figure = viz.layer_bars(Timing(net, 64, steps, np.ones(3), layers, limit), "fashion, 1 thread")
+    (axes,) = figure.axes
+    forward, backward = axes.containers
+    assert [bar.get_width() for bar in forward] == pytest.approx(range(1, 1 + len(layers)))
+    assert [bar.get_width() for bar in backward] == pytest.approx(range(0, 2 * len(layers), 2))
+    assert [bar.get_x() for bar in backward] == [bar.get_width() for bar in forward]
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(layers)
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first layer on top
+    assert "fashion, 1 thread" in axes.get_title(loc="left")
+    assert "200 GFLOP/s" in axes.get_title(loc="left")
+    assert "64" in axes.get_xlabel()
+    drawn = [box for text, box in texts(figure) if text in layers]
+    assert not any(a.overlaps(b) for a, b in combinations(drawn, 2))

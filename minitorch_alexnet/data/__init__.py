@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from . import fashion_mnist, image_folder, silhouettes
+from . import cifar10, fashion_mnist, image_folder, silhouettes
 from .arrays import ArrayDataset
 from .image_folder import ImageFolder
 
-DATASETS = ("auto", "fashion-mnist", "silhouettes")
+DATASETS = ("auto", "fashion-mnist", "silhouettes", "cifar-10")
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,18 @@ def load(name: str = "auto", data_dir: str | None = None) -> Data:
 
     name: one of DATASETS, or the folder that `prepare` has filled: its val is both validation and
           test
-    data_dir: where Fashion-MNIST's four files are; given one, nothing else will do.
+    data_dir: where Fashion-MNIST's four files are, and nothing else will do; or CIFAR-10, which
+              has to be given
     Raises DataError if `name` is unknown or its data cannot be had.
     """
     if name == "arrays":
         raise DataError("the run's images were arrays in Python: go on with it there")
-    if data_dir and name not in ("auto", "fashion-mnist"):
-        raise DataError(f"--data-dir is for Fashion-MNIST's files, not for {name}")
+    if data_dir and name not in ("auto", "fashion-mnist", "cifar-10"):
+        raise DataError(f"--data-dir is for Fashion-MNIST's files or CIFAR-10's, not for {name}")
     if name not in DATASETS:
         return _folder(name)
+    if name == "cifar-10":
+        return Data(name, *cifar10.load(data_dir))
     note = ""
     if name != "silhouettes":
         try:

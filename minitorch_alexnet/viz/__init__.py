@@ -1,4 +1,4 @@
-"""The figures: of a run, from plain arrays, and of a net, from its graph.
+"""The figures: of a run, a net, its timing.
 
 Every function returns a `matplotlib.figure.Figure`: show it in a notebook, or keep it with
 `figure.savefig(path)`. pyplot stays out of it, so no window and no global state is touched.
@@ -6,5 +6,14 @@ Every function returns a `matplotlib.figure.Figure`: show it in a notebook, or k
 
 from .graph import network
 from .run import confusion, curves, filters, mistakes, neighbours
+from .timing import layer_bars
 
-__all__ = ["confusion", "curves", "filters", "mistakes", "neighbours", "network"]
+__all__ = [
+    "confusion",
+    "curves",
+    "filters",
+    "layer_bars",
+    "mistakes",
+    "neighbours",
+    "network",
+]

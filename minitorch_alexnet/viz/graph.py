@@ -11,7 +11,6 @@ from functools import cached_property
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.path import Path
 
@@ -31,6 +30,7 @@ from ..layers import (
     Upsample,
 )
 from ..layers.base import short
+from .figure import Figure
 from .run import DPI, fit, inches
 
 SLIM = {  # what a slim line says of a layer; one of any other kind gets a box
@@ -149,7 +149,7 @@ def network(net: Graph) -> Figure:
 
     width = MARGIN + len(columns) * (WIDTH + GUTTER) - GUTTER + MARGIN
     height = bottom + 0.55 + 0.2 * len(notes)
-    figure = Figure((width, height), DPI)
+    figure = Figure((width, height), DPI, layout="none")  # whatever rcParams say
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for i, (tower, device) in enumerate(columns):

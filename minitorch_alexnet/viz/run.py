@@ -7,12 +7,12 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..errors import ShapeError, UserError
+from .figure import Figure
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion
 DPI = 120

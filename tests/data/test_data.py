@@ -87,7 +87,7 @@ def test_unknown_name(name, asked):
     with pytest.raises(DataError) as error:
         data.load(name)
     assert f"unknown data set {name!r}" in str(error.value)
-    assert "auto, fashion-mnist, silhouettes, or a folder of images" in str(error.value)
+    assert "auto, fashion-mnist, silhouettes, cifar-10, or a folder of images" in str(error.value)
 
 
 def test_a_prepared_folders_val_is_what_a_training_is_watched_and_tested_with(
