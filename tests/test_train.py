@@ -67,7 +67,7 @@ def test_one_batch_is_learnt_by_heart():
 
 
 def test_it_learns_garments_it_has_not_seen():
-    config = Config(epochs=3, batch_size=32, dropout=0.1)
+    config = Config(epochs=3, batch_size=32, dropout=0.1, lr=0.02)
     trainer = Trainer(silhouettes.load("train", count=1200), config)
     trainer.fit()
     assert [row["epoch"] for row in trainer.history] == [1, 2, 3]

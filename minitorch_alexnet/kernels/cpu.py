@@ -4,6 +4,8 @@ Inside a block the images are the innermost axis: copies and GEMMs then run over
 contiguous rows even where the maps are small.
 """
 
+from itertools import product
+
 import numpy as np
 
 Pair = tuple[int, int]
@@ -36,13 +38,9 @@ def col2im(columns, shape, kernel_size: Pair, stride: Pair, padding: Padding):
     (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
     oh, ow = (h + top + bottom - kh) // sh + 1, (w + left + right - kw) // sw + 1
     columns = columns.reshape(c, kh, kw, oh, ow, n)
-    # First down the columns, in long additions: what is left are windows along the rows.
-    rows = np.zeros((c, kw, h + top + bottom, ow, n), columns.dtype)
-    for i in range(kh):
-        rows[:, :, i : i + sh * oh : sh] += columns[:, i]
     x = np.zeros((c, h + top + bottom, w + left + right, n), columns.dtype)
-    for j in range(kw):
-        x[:, :, j : j + sw * ow : sw] += rows[:, j]
+    for i, j in product(range(kh), range(kw)):
+        x[:, i : i + sh * oh : sh, j : j + sw * ow : sw] += columns[:, i, j]
     return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
 
 
@@ -116,13 +114,10 @@ def _max_along(x, axis, kernel_size, stride, padding, output_size):
 def _to_winners(x, y, dy, axis, kernel_size, stride, padding):
     """Backward of _max_along: dy goes to the first x that equals its window's y. Uses dy up."""
     dx = np.zeros_like(x)
-    *taps, last = _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding)
-    for inputs, outputs in taps:
+    for inputs, outputs in _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding):
         won = dy[outputs] * (x[inputs] == y[outputs])
         dx[inputs] += won
         dy[outputs] -= won
-    inputs, outputs = last
-    dx[inputs] += dy[outputs]  # what the others have not won
     return dx
 
 
