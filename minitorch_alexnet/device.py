@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -215,16 +215,22 @@ def usable_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def hold_to(core: int | None) -> None:
+    """Hold the calling thread to one core, where the system lets it (Linux)."""
+    if core is not None and hasattr(os, "sched_setaffinity"):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+
+
 @contextlib.contextmanager
 def on_core(core: int | None) -> Iterator[None]:
-    """Hold the calling thread to one core meanwhile, where the system lets it (Linux)."""
+    """Hold the calling thread to one core meanwhile."""
     if core is None or not hasattr(os, "sched_setaffinity"):
         yield
         return
     before = os.sched_getaffinity(0)
     try:
-        with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, {core})
+        hold_to(core)
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -239,12 +245,15 @@ class Workers:
     """One thread a core. While they work, each has BLAS to itself on one thread.
 
     Left to themselves some schedulers keep two busy threads on one core and leave another idle,
-    so where every core has its worker, each is held to its own for as long as it works.
+    so where every core has its worker, each is held to its own: the helpers always, the thread
+    that deals for as long as it works.
     """
 
     def __init__(self, threads: int):
         self.threads = threads
-        self._cores = usable_cores()
+        cores = usable_cores()
+        self._own_core, *others = cores if threads == len(cores) else [None] * threads
+        self._cores_left = deque(others)  # for helpers that have not worked yet
         self._pool = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="worker")
         self._blas = ThreadpoolController().select(user_api="blas")
 
@@ -255,29 +264,38 @@ class Workers:
         results = [None] * len(parts)
         waiting = deque(enumerate(parts))
 
-        def worker(core: int | None) -> None:
-            with on_core(core), self._blas.limit(limits=1):  # MKL counts by thread
-                _here.working = True
-                try:
-                    while (job := _take(waiting)) is not None:
-                        i, part = job
-                        results[i] = work(part)
-                finally:
-                    _here.working = False
+        def take_parts() -> None:
+            _here.working = True
+            try:
+                while (job := _take(waiting)) is not None:
+                    i, part = job
+                    results[i] = work(part)
+            finally:
+                _here.working = False
+
+        def help_out() -> None:
+            if not getattr(_here, "settled", False):
+                self._settle()
+            take_parts()
 
         count = min(self.threads, len(parts))
-        cores = self._cores if count == len(self._cores) else [None] * count
-        with _dealing, self._blas.limit(limits=1):
-            helpers = [self._pool.submit(worker, core) for core in cores[1:]]
+        core = self._own_core if count > 1 else None
+        with _dealing, self._blas.limit(limits=1), on_core(core):
+            helpers = [self._pool.submit(help_out) for _ in range(count - 1)]
             try:
-                for core in cores[:1]:
-                    worker(core)
+                take_parts()
             finally:
                 waiting.clear()  # after an error nobody starts another part
-                wait(helpers)
-            for helper in helpers:
-                helper.result()
+                errors = [helper.exception() for helper in helpers]  # waits for all
+        for error in filter(None, errors):
+            raise error
         return results
+
+    def _settle(self) -> None:
+        """What a helper does once, before its first part."""
+        _here.settled = True
+        hold_to(self._cores_left.popleft())
+        self._blas.limit(limits=1)  # MKL counts by thread
 
 
 def _take(waiting: deque):
@@ -348,7 +366,8 @@ def for_each_part(work: Callable[[slice], object], x, row_bytes: int = 0) -> lis
     if array_module(x) is not np:
         return [work(slice(0, len(x)))]
     whole = max(x.nbytes, len(x) * row_bytes)
-    count = min(MAX_PARTS, len(x), max(1, whole // MIN_PART_BYTES))
+    most = min(MAX_PARTS, len(x), max(1, whole // MIN_PART_BYTES))
+    count = 1 << most.bit_length() >> 1  # 1, 2, 4, 8: the usual numbers of cores share them evenly
     ends = [len(x) * i // count for i in range(count + 1)] if count else [0]
     return get_workers().run(work, [slice(a, b) for a, b in pairwise(ends)])
 
