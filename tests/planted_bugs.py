@@ -19,6 +19,9 @@ ALEXNET = "tests/models/test_alexnet.py"
 CUDA = "tests/test_cuda_text.py"
 NEUTRAL = "tests/test_neutral.py"
 TRANSFORMS, LOADER = "tests/data/test_transforms.py", "tests/data/test_loader.py"
+EXPERIMENTS = "tests/experiments/test_experiments.py"
+PAIRS = "tests/experiments/test_reproduction.py"
+TOLD = "tests/experiments/test_report.py"
 # (file, what stands there, the bug in its place, the tests to ask)
 BUGS = [
     # the loops
@@ -189,6 +192,9 @@ BUGS = [
     ("timing.py", "len(rounds) < 3 or", "len(rounds) < 2 or", "tests/test_timing.py"),
     ("timing.py", "get_workers().threads, ", "7, ", "tests/test_timing.py"),
     ("viz/timing.py", "left=forward, ", "", "tests/test_viz.py -k layer_bars"),
+    ("device.py", "1 << most.bit_length() >> 1", "most", "tests/test_device.py"),
+    ("device.py", "hold_to(self._cores_left.popleft())", "pass", "tests/test_device.py"),
+    ("device.py", "errors = [helper.exception() for helper in helpers]", "errors = []", "tests/test_device.py"),
     ("device.py", "    _keep_freed_memory()", "    pass", "tests/test_device.py"),
     ("device.py", "len(x) * row_bytes)", "row_bytes)", "tests/test_device.py"),
     ("graph.py", "size if node.sources[0] in learns else 0", "size", "tests/test_graph.py"),
@@ -248,6 +254,66 @@ BUGS = [
     ("data/cifar10.py", "file.read(RECORDS * RECORD + 1)", "file.read(RECORDS * RECORD)", "tests/data/test_cifar10.py"),
     ("data/cifar10.py", "_joined(files, TEST, place)", "_joined(files, TRAIN[:1], place)", "tests/data/test_cifar10.py"),
     ("data/cifar10.py", "and not (place / FOLDER).is_dir()", "", "tests/data/test_cifar10.py"),
+    # experiments: the statistics
+    ("experiments/statistics.py", "ddof=1", "ddof=0", "tests/experiments/test_statistics.py"),
+    ("experiments/statistics.py", "T[min(n - 1, len(T)) - 1]", "T[min(n, len(T)) - 1]", "tests/experiments/test_statistics.py"),
+    ("experiments/statistics.py", "2.776", "2.767", "tests/experiments/test_statistics.py"),
+    ("experiments/statistics.py", "self.low > 0", "self.mean > 0", "tests/experiments/test_statistics.py"),
+    ("experiments/statistics.py", "self.high < 0", "self.mean < 0", "tests/experiments/test_statistics.py"),
+    ("experiments/statistics.py", "values.std(ddof=1)) / math.sqrt(n)", "values.std(ddof=1)) / n", "tests/experiments/test_statistics.py"),
+    ("experiments/reproduction.py", "values[measure.larger] - values[1 - measure.larger]", "values[1] - values[0]", PAIRS),
+    ("experiments/reproduction.py", "np.log(self.values(measure)) if measure.ratio", "np.log(self.values(measure)) if False", PAIRS),
+    # experiments: pairs, plans and going on
+    ("experiments/rebuild.py", "layer=deepcopy(node.layer)", "layer=node.layer", "tests/experiments/test_rebuild.py"),
+    ("experiments/rebuild.py", "instead.get(source, source)", "source", "tests/experiments/test_rebuild.py"),
+    ("experiments/rebuild.py", "(node.joined_name, layer, sources, node.tower)", "(node.name, layer, sources)", "tests/experiments/test_rebuild.py"),
+    ("experiments/experiment.py", "order[held_out:][:images]", "order[:images]", EXPERIMENTS),
+    ("experiments/experiment.py", "stream(0, \"validation\")", "stream(images, \"validation\")", EXPERIMENTS),
+    ("experiments/experiment.py", "seed=run.seed,", "seed=run.seed + len(run.net),", EXPERIMENTS),
+    ("experiments/experiment.py", "seed=run.seed,", "seed=0,", EXPERIMENTS),
+    ("experiments/experiment.py", "for seed in range(seeds) for net in self.nets", "for net in self.nets for seed in range(seeds)", PAIRS),
+    ("experiments/experiment.py", "study.test)}}", "study.train)}}", EXPERIMENTS),
+    ("experiments/reproduction.py", "if run.rate is None", "if True", PAIRS),
+    ("experiments/reproduction.py", "kept[name] != value", "name != \"recipe\" and kept[name] != value", PAIRS),
+    ("experiments/reproduction.py", "kept[name] != value", "name != \"fingerprint\" and kept[name] != value", PAIRS),
+    ("experiments/reproduction.py", "np.asarray(data.train.mean, np.float32)", "np.zeros(1)", PAIRS),
+    ("experiments/reproduction.py", "Path(data.name).name", "data.name", PAIRS),
+    ("experiments/reproduction.py", "            self.results[str(run)] = result\n", "            self.results = {str(run): result}\n", PAIRS),
+    ("experiments/reproduction.py", "self.experiment.tests * len(usual.test) / 3", "0", PAIRS),
+    ("experiments/reproduction.py", "room / usual.epochs - watching", "room / usual.epochs", PAIRS),
+    ("experiments/reproduction.py", "int(room / (most + watching))", "usual.epochs", PAIRS),
+    # experiments: the one thing, and what is measured
+    ("experiments/lrn.py", "study.train.deviation**2", "study.train.deviation", EXPERIMENTS),
+    ("experiments/lrn.py", "layer.k, groups=layer.groups", "layer.k", EXPERIMENTS),
+    ("experiments/overlap.py", "isinstance(node.layer, MaxPool2d)", "node.name == \"pool1\"", EXPERIMENTS),
+    ("experiments/depth.py", "(\"conv4\", \"relu4\")", "(\"conv4\",)", EXPERIMENTS),
+    ("experiments/pca_colour.py", "else 0.0", "else 0.01", EXPERIMENTS),
+    ("experiments/ten_crop.py", "crops=10", "crops=1", EXPERIMENTS),
+    ("experiments/ten_crop.py", "augment=True", "augment=False", EXPERIMENTS),
+    ("experiments/dropout.py", "else 0.0", "else 0.1", EXPERIMENTS),
+    ("experiments/dropout.py", "test - train", "test", EXPERIMENTS),
+    ("experiments/dropout.py", "== first_rate", "<= first_rate", EXPERIMENTS),
+    ("experiments/two_devices.py", "if twin[name].shape == w.shape", "if False", EXPERIMENTS),
+    ("experiments/two_devices.py", "layer.beta, layer.k)", "layer.beta, layer.k, groups=2)", EXPERIMENTS),
+    ("experiments/two_devices.py", "STANDARDIZED)", "{**STANDARDIZED, \"conv3.weight\": STANDARDIZED[\"weight\"]})", EXPERIMENTS),
+    ("experiments/specialisation.py", ".sum(axis=(1, 2)) / 3", ".sum(axis=(1, 2)) / 9", EXPERIMENTS),
+    ("experiments/specialisation.py", "np.split(shares, 2)", "shares[::2], shares[1::2]", EXPERIMENTS),
+    ("experiments/specialisation.py", "rng.permutation(shares)", "shares", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "(not trial[\"reached\"], trial[\"epochs\"])", "trial[\"epochs\"]", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "milestones=()", "milestones=(1,)", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "weight_decay=0.0", "weight_decay=5e-4", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "epochs if reached else study.epochs", "epochs", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", " or epochs >= last", "", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "<= self.threshold(study) or", "<= 0 or", EXPERIMENTS),
+    ("experiments/relu_vs_tanh.py", "with contextlib.suppress(UserError)", "with contextlib.suppress(KeyError)", EXPERIMENTS),
+    # experiments: what is told
+    ("experiments/report.py", "values.std(ddof=1)", "values.std()", TOLD),
+    ("experiments/report.py", "math.exp(number)", "number", TOLD),
+    ("experiments/report.py", "if k != \"curve\"", "", TOLD),
+    ("viz/experiments.py", "np.exp(np.log(row).mean()) if measure.ratio", "np.exp(np.log(row).mean()) if False", TOLD),
+    ("viz/experiments.py", "axes.plot((0, 1), values, color=\"0.75\"", "axes.plot((0, 1), np.sort(values), color=\"0.75\"", TOLD),
+    ("cli/reproduce.py", "arguments.budget / len(fitting)", "arguments.budget", "tests/cli/test_reproduce.py"),
+    ("cli/reproduce.py", "{e: why for e, why in why_not.items() if why}", "{e: \"\" for e in why_not}", "tests/cli/test_reproduce.py"),
 ]  # fmt: skip
 
 

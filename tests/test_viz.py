@@ -1090,7 +1090,7 @@ def test_a_notebook_shows_every_figure_without_pyplot(tmp_path):
     shown = imread(io.BytesIO(data["image/png"]))
     figure.savefig(tmp_path / "kept.png")
     np.testing.assert_array_equal(shown, imread(tmp_path / "kept.png"))
-    for module in viz.graph, viz.run, viz.timing:
+    for module in viz.experiments, viz.graph, viz.run, viz.timing:
         assert module.Figure is viz.figure.Figure
 
 

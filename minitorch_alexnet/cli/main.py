@@ -6,7 +6,7 @@ import sys
 from .. import __version__
 from ..device import set_threads
 from ..errors import UserError
-from . import bench, inspect, prepare, runs, train
+from . import bench, inspect, prepare, reproduce, runs, train
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
         return command
 
-    for group in (train, prepare, runs, bench, inspect):
+    for group in (train, prepare, runs, reproduce, bench, inspect):
         group.add_commands(add_command)
     return parser
 

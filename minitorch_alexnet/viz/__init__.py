@@ -1,9 +1,10 @@
-"""The figures: of a run, a net, its timing.
+"""The figures: of a run, a net, its timing, an experiment.
 
 Every function returns a `matplotlib.figure.Figure`: show it in a notebook, or keep it with
 `figure.savefig(path)`. pyplot stays out of it, so no window and no global state is touched.
 """
 
+from .experiments import experiment
 from .graph import network
 from .run import confusion, curves, filters, mistakes, neighbours
 from .timing import layer_bars
@@ -11,6 +12,7 @@ from .timing import layer_bars
 __all__ = [
     "confusion",
     "curves",
+    "experiment",
     "filters",
     "layer_bars",
     "mistakes",

@@ -1,0 +1,155 @@
+"""minitorch-alexnet reproduce"""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from .. import data
+from ..errors import UserError
+from ..experiments import EXPERIMENTS, Experiment, find
+from ..experiments.report import csv_text, difference, duration, page, report
+from ..experiments.reproduction import Outcome, Reproduction
+from ..files import write_text
+from .runs import save_figure
+
+SEEDS = 5
+
+
+def add_commands(add_command) -> None:
+    command = add_command("reproduce", run, "Try a claim of the paper on small nets and images.")
+    command.add_argument(
+        "name", metavar="NAME", nargs="?", help="an experiment, or all: --list names them"
+    )
+    command.add_argument("--list", action="store_true", help="say which experiments there are")
+    command.add_argument(
+        "--data",
+        default="auto",
+        metavar="NAME|DIR",
+        help=f"{', '.join(data.DATASETS)}, or a folder made by prepare with --size 32 or 64",
+    )
+    command.add_argument(
+        "--data-dir", metavar="DIR", help="a folder with the files of Fashion-MNIST or CIFAR-10"
+    )
+    command.add_argument(
+        "--seeds", type=int, default=SEEDS, metavar="N", help="pairs of runs an experiment"
+    )
+    command.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="for all that the command does (default: each experiment's own size)",
+    )
+    command.add_argument(
+        "--out",
+        default="reproduce",
+        metavar="DIR",
+        help="where each experiment gets a folder of its name; the same command goes on there",
+    )
+
+
+def run(arguments) -> int:
+    if arguments.list:
+        _list()
+        return 0
+    if arguments.name is None:
+        raise UserError("say which experiment: reproduce NAME, or all; reproduce --list names them")
+    experiment = None if arguments.name == "all" else find(arguments.name)
+    loaded = data.load(arguments.data, arguments.data_dir)
+    if loaded.note:
+        print(f"Note: {loaded.note}\n")
+    if experiment:
+        _do(experiment, loaded, arguments, arguments.budget)
+    else:
+        _do_all(loaded, arguments)
+    return 0
+
+
+def _list() -> None:
+    width = max(map(len, EXPERIMENTS))
+    for name, experiment in EXPERIMENTS.items():
+        print(f"{name:{width}}  {experiment.claim}")
+        for measure in experiment.measures:
+            print(f"{'':{width}}  Section {experiment.section}: {measure.name}, {measure.paper}")
+
+
+def _do_all(loaded: data.Data, arguments) -> None:
+    """Do the experiments that the images suit, and write a page about all of them."""
+    why_not = {e: e.why_not(loaded) for e in EXPERIMENTS.values()}
+    left_out = {e: why for e, why in why_not.items() if why}
+    fitting = [e for e in why_not if e not in left_out]
+    if not fitting:
+        raise UserError(f"no experiment suits these images: {next(iter(left_out.values()))}")
+    for experiment, why in left_out.items():
+        print(f"{experiment.name} is left out: {why}")
+    share = arguments.budget and arguments.budget / len(fitting)
+    outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
+    path = Path(arguments.out, "README.md")
+    write_text(path, page(outcomes, left_out))
+    print(f"\nAll on one page: {path}")
+
+
+def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | None) -> Outcome:
+    """Do one experiment, or what is left of it, and write its report, figure and table."""
+    folder = Path(arguments.out, experiment.name)
+    reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget)
+    plan, total = reproduction.plan, len(reproduction.runs)
+    done = total - len(reproduction.pending)
+    print(
+        f"{experiment.name}: {total} runs, {done} of them done; each on"
+        f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}",
+        flush=True,
+    )
+    try:
+        outcome = _with_bar(reproduction)
+    except KeyboardInterrupt:
+        print(f"{folder} has the runs that are done; the same command goes on with the rest.")
+        raise
+    _write(folder, outcome)
+    for measure in experiment.measures:
+        print(
+            f"{measure.name}: {difference(outcome, measure)}; the paper: {measure.paper}."
+            f" Verdict: {outcome.effect(measure).verdict}."
+        )
+    print(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")
+    return outcome
+
+
+def _with_bar(reproduction: Reproduction) -> Outcome:
+    """Go through the runs with a bar over all of them, and a line for each that is done."""
+    measures, total = reproduction.experiment.measures, len(reproduction.runs)
+    done = total - len(reproduction.pending)
+    with tqdm(
+        total=total,
+        initial=done,
+        bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
+        disable=None,  # where nobody looks (no terminal), only the runs' lines
+        dynamic_ncols=True,
+    ) as bar:
+
+        def on_step(run, share):
+            bar.set_description_str(str(run), refresh=False)
+            bar.update(done + share - bar.n)
+
+        def on_run(run, result):
+            nonlocal done
+            done += 1
+            bar.update(done - bar.n)
+            told = [str(run)]
+            for arm, numbers in result["arms"].items():
+                values = (
+                    f"{m.name} {numbers[m.key]:.2f}{m.unit and f' {m.unit}'}" for m in measures
+                )
+                told.append(("" if arm == run.net else f"{arm} ") + ", ".join(values))
+            bar.write(f"{'; '.join(told)}; {result['seconds']:.0f} s", file=sys.stdout)
+            sys.stdout.flush()  # for whoever reads along in a file
+
+        return reproduction.go(on_step, on_run)
+
+
+def _write(folder: Path, outcome: Outcome) -> None:
+    from .. import viz  # matplotlib is slow to import, and the other commands do without
+
+    save_figure(folder / "figure.png", viz.experiment(outcome))
+    write_text(folder / "results.csv", csv_text(outcome))
+    write_text(folder / "report.md", report(outcome))

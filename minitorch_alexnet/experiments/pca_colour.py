@@ -1,0 +1,22 @@
+"""Section 4.1: does a shift of the training images' colours lower the test error?"""
+
+from dataclasses import replace
+
+from .experiment import Experiment, expect_colour, fewer_errors
+
+
+class PCAColour(Experiment):
+    name = "pca-colour"
+    title = "Colour shifts along the principal components"
+    section = "4.1"
+    claim = "Shifting each training image's colours at random lowers the test error."
+    arms = ("with shifts", "without")
+    measures = (fewer_errors("more than 1 point of top-1"),)
+    ours = (
+        "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
+    )
+
+    def config(self, study, run):
+        expect_colour(study.shape)
+        noise = 0.1 if run.net == "with shifts" else 0.0
+        return replace(super().config(study, run), colour_noise=noise)

@@ -1,0 +1,86 @@
+"""Section 6.1 and Figure 3: do the two towers share the work, one seeing colours, one not?"""
+
+import numpy as np
+
+from ..init import STANDARDIZED, initialise
+from ..layers import Conv2d
+from ..streams import stream
+from .experiment import Experiment, Measure, expect_colour
+from .rebuild import rebuilt
+
+KERNELS = 48  # of conv1, half of them a tower's
+DEALS = 1000  # random ways to deal them out
+
+
+class Specialisation(Experiment):
+    name = "specialisation"
+    title = "The towers' specialisation"
+    section = "6.1, Figure 3"
+    claim = "The first layer's kernels see colours in one tower and are blind to them in the other."
+    arms = ("as trained", "dealt out anew")
+    nets = ("two towers",)
+    measures = (
+        Measure(
+            "difference",
+            "difference between the towers' colour shares",
+            "%",
+            larger=0,
+            paper="no number: 'in every run'",
+        ),
+    )
+    ours = (
+        "A kernel's colour share is the part of its squared weights that lies off the grey axis;"
+        f" {KERNELS} kernels, a tower's share is the mean of its own. Against it stands the mean"
+        f" difference when the same kernels are dealt out to two towers at random, {DEALS} times:"
+        " what chance alone would give."
+    )
+
+    def config(self, study, run):
+        expect_colour(study.shape)
+        return super().config(study, run)
+
+    def net(self, study, run):
+        net = rebuilt(super().net(study, run), _more_kernels)
+        initialise(net, stream(run.seed, "weights"), STANDARDIZED)
+        return net
+
+    def judge(self, trainer, study, run):
+        shares = 100 * colour_share(trainer.net.state_dict()["conv1.weight"])
+        a, b = tower_means(shares)
+        rng = np.random.default_rng(run.seed)
+        deals = [tower_means(rng.permutation(shares)) for _ in range(DEALS)]
+        by_chance = float(np.mean([abs(first - second) for first, second in deals]))
+        return {
+            "as trained": {"difference": abs(a - b), "tower_a": a, "tower_b": b},
+            "dealt out anew": {"difference": by_chance},
+        }
+
+    def remarks(self, rows):
+        towers = (
+            f"{r['tower_a']:.1f} and {r['tower_b']:.1f}" for r in rows if r["arm"] == self.arms[0]
+        )
+        return [f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}."]
+
+
+def _more_kernels(node):
+    layer = node.layer
+    if node.name == "conv1":
+        return Conv2d(3, KERNELS, layer.kernel_size, layer.stride, layer.padding)
+    if node.name == "conv2":
+        return Conv2d(
+            KERNELS, layer.out_channels, layer.kernel_size, padding=layer.padding, groups=2
+        )
+    return layer
+
+
+def colour_share(weight: np.ndarray) -> np.ndarray:
+    """Kernels (O, 3, kh, kw) -> (O,): the share of their squares off the axis (1, 1, 1)/√3."""
+    weight = weight.astype(np.float64)
+    grey = np.square(weight.sum(axis=1)).sum(axis=(1, 2)) / 3  # the projection's squares
+    return 1 - grey / np.square(weight).sum(axis=(1, 2, 3))
+
+
+def tower_means(shares: np.ndarray) -> tuple[float, float]:
+    """The mean of the first half, tower a, and that of the second."""
+    a, b = np.split(shares, 2)
+    return float(a.mean()), float(b.mean())

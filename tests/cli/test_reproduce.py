@@ -1,0 +1,196 @@
+"""minitorch-alexnet reproduce, as a user meets it."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from minitorch_alexnet import device
+from minitorch_alexnet.cli import reproduce
+from minitorch_alexnet.cli.main import main
+from minitorch_alexnet.data import cifar10, silhouettes
+from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.experiments import EXPERIMENTS, relu_vs_tanh
+from minitorch_alexnet.experiments.experiment import Experiment
+
+GREY = ("--data", "silhouettes")
+FILES = {"plan.json", "results.json", "results.csv", "report.md", "figure.png"}
+
+
+def call(*arguments):
+    """The command's exit status."""
+    try:
+        return main([str(argument) for argument in arguments])
+    except SystemExit as stop:  # argparse's
+        return stop.code
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """An empty working directory, few silhouettes, trainings of an epoch, one rate to try."""
+    draw = silhouettes.load
+    counts = {"train": 48, "test": 16}
+    monkeypatch.setattr(silhouettes, "load", lambda split: draw(split, count=counts[split]))
+    monkeypatch.setattr(relu_vs_tanh, "RATES", (0.01,))
+    for experiment in EXPERIMENTS.values():
+        monkeypatch.setattr(type(experiment), "epochs", 1)
+    monkeypatch.setattr(device, "_workers", device._workers)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(capsys):
+    """Calls a command that has to refuse: status 2, one line on stderr; that line."""
+
+    def refused(*arguments):
+        assert call(*arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("minitorch-alexnet: ")
+        assert error.count("\n") == 1
+        return error
+
+    return refused
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_list_names_every_experiment_with_its_claim(capsys):
+    assert call("reproduce", "--list") == 0
+    told = capsys.readouterr().out
+    for name, experiment in EXPERIMENTS.items():
+        assert f"\n{name} " in f"\n{told}"
+        assert experiment.claim in told
+        assert all(measure.paper in told for measure in experiment.measures)
+
+
+def test_an_experiment_from_end_to_end(place, capsys):
+    assert call("reproduce", "depth", *GREY, "--seeds", "2") == 0
+    told = capsys.readouterr().out
+    folder = place / "reproduce" / "depth"
+    assert names(folder) == FILES
+    assert "depth: 4 runs, 0 of them done; each on 44 images of silhouettes, epochs: 1." in told
+    assert re.search(r"^without conv4, seed 1; test error \d+\.\d\d %; \d+ s$", told, re.MULTILINE)
+    assert "the paper: about 2 points of top-1. Verdict: " in told
+    rows = (folder / "results.csv").read_text().splitlines()
+    assert rows[0] == "arm,seed,test_error"
+    assert [row.rsplit(",", 1)[0] for row in rows[1:]] == [
+        "five convolutions,0",
+        "without conv4,0",
+        "five convolutions,1",
+        "without conv4,1",
+    ]
+    assert (folder / "figure.png").read_bytes().startswith(b"\x89PNG")
+    assert "# Depth\n" in (folder / "report.md").read_text(encoding="utf-8")
+    for name in ("plan.json", "results.json", "results.csv", "report.md"):
+        assert str(place) not in (folder / name).read_text(encoding="utf-8")
+
+
+def test_interrupted_it_keeps_what_is_done_and_the_same_command_goes_on(place, capsys, monkeypatch):
+    command = ("reproduce", "overlap", *GREY, "--seeds", "1")
+    assert call(*command, "--out", "undisturbed") == 0
+    with monkeypatch.context() as patch:
+        run = Experiment.run
+
+        def second_stops(self, study, which, results, on_step):
+            if results:
+                raise KeyboardInterrupt
+            return run(self, study, which, results, on_step)
+
+        patch.setattr(Experiment, "run", second_stops)
+        assert call(*command) == 130
+    told = capsys.readouterr()
+    assert "the same command goes on with the rest" in told.out
+    assert told.err.endswith("interrupted\n")
+    folder = place / "reproduce" / "overlap"
+    assert names(folder) == {"plan.json", "results.json"}
+    assert call(*command) == 0
+    told = capsys.readouterr().out
+    assert "1 of them done" in told
+    assert "3×3, stride 2, seed 0" not in told  # not again
+    assert "2×2, stride 2, seed 0; test error" in told
+    undisturbed = place / "undisturbed" / "overlap" / "results.csv"
+    assert (folder / "results.csv").read_bytes() == undisturbed.read_bytes()
+
+
+def test_the_same_command_once_more_changes_nothing(place):
+    command = ("reproduce", "depth", *GREY, "--seeds", "1")
+    assert call(*command) == 0
+    folder = place / "reproduce" / "depth"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert call(*command) == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_all_makes_one_page_and_says_what_is_left_out(place, capsys):
+    assert call("reproduce", "all", *GREY, "--seeds", "1", "--out", "paper") == 0
+    told = capsys.readouterr().out
+    fitting = EXPERIMENTS.keys() - {"pca-colour", "specialisation"}
+    assert names(place / "paper") == {"README.md", *fitting}
+    assert "pca-colour is left out: this experiment is about colours" in told
+    text = (place / "paper" / "README.md").read_text(encoding="utf-8")
+    for name, experiment in EXPERIMENTS.items():
+        assert (f"[{experiment.title}]({name}/report.md)" in text) == (name in fitting)
+        assert (f"Left out: {experiment.title}" in text) == (name not in fitting)
+        if name in fitting:
+            assert names(place / "paper" / name) == FILES
+
+
+def test_images_that_suit_no_experiment(place, refused, monkeypatch):
+    monkeypatch.setattr(silhouettes, "load", lambda split: squares(40))
+    told = refused("reproduce", "all", *GREY, "--budget", "5")
+    assert "no experiment suits these images: the experiments' nets take images of 24" in told
+    assert list(place.iterdir()) == []
+
+
+def squares(size):
+    return ArrayDataset(np.zeros((9, size, size), np.uint8), np.arange(9) % 3)
+
+
+def test_a_budget_is_for_all_that_the_command_does(monkeypatch, capsys):
+    asked = {}
+
+    def done(experiment, loaded, arguments, budget):
+        asked[experiment.name] = budget
+
+    monkeypatch.setattr(reproduce, "_do", done)
+    monkeypatch.setattr(reproduce, "page", lambda outcomes, left_out: "")
+    assert call("reproduce", "all", *GREY, "--budget", "70") == 0
+    assert asked == dict.fromkeys(EXPERIMENTS.keys() - {"pca-colour", "specialisation"}, 10)
+    assert call("reproduce", "depth", *GREY, "--budget", "70") == 0
+    assert asked["depth"] == 70
+
+
+@pytest.mark.parametrize("name", ["pca-colour", "specialisation"])
+def test_what_is_about_colours(place, refused, name, monkeypatch):
+    assert "these images are grey" in refused("reproduce", name, *GREY)
+    assert not (place / "reproduce").exists()
+    monkeypatch.setattr(cifar10, "RECORDS", 8)
+    rng = np.random.default_rng(0)
+    for file in cifar10.TRAIN + cifar10.TEST:
+        records = rng.integers(0, 10, (8, 3073), np.uint8)
+        (place / file).write_bytes(records.tobytes())
+    command = ("reproduce", name, "--data", "cifar-10", "--data-dir", ".", "--seeds", "1")
+    assert call(*command) == 0
+    assert names(place / "reproduce" / name) == FILES
+    plan = json.loads((place / "reproduce" / name / "plan.json").read_text())
+    assert (plan["data"], plan["images"]) == ("cifar-10", 37)
+
+
+def test_another_plan_in_the_folder(refused):
+    assert call("reproduce", "depth", *GREY, "--seeds", "1") == 0
+    told = refused("reproduce", "depth", *GREY, "--seeds", "2")
+    assert "its seeds is 1, this one's 2" in told
+
+
+def test_wrong_input(place, refused):
+    assert "reproduce --list names them" in refused("reproduce")
+    assert "there is no experiment 'lr': expected all, or one of" in refused("reproduce", "lr")
+    assert "expected seeds ≥ 1" in refused("reproduce", "depth", *GREY, "--seeds", "0")
+    assert "unknown data set" in refused("reproduce", "depth", "--data", "nothing")
+    assert "too small for 10 runs" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
+    assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
+    assert list(place.iterdir()) == []
