@@ -25,10 +25,19 @@ code_hash, execute = EXECUTE["code_hash"], EXECUTE["execute"]
 # notebook: a bug that its checks must find, as (file, what stands there, the bug in its place)
 BUGS = {
     "01-convolution": ("layers/conv.py", "dw[:, outs] += columns", "dw[:, outs] -= columns"),
+    "02-relu": ("layers/activation.py", "1 - y[part] ** 2", "1 - y[part]"),
+    "03-lrn": ("layers/lrn.py", "g, beta, out), after, before)", "g, beta, out), before, after)"),
+    "04-pooling": ("kernels/cpu.py", "dx[inputs] += won", "dx[inputs] = won"),
+    "05-dropout": ("layers/dropout.py", "return dy * mask if", "return dy if"),
     "06-loss-and-sgd": ("layers/loss.py", "dz /= len(dz)", "dz /= dz.shape[1]"),
     "07-gradient-checking": ("gradcheck.py", "/ (2 * step)", "/ step"),
     "08-two-devices": ("layers/join.py", "dy[:, start : start + width]", "dy[:, :width]"),
     "09-data": ("data/transforms.py", "np.sqrt(variances.clip(0))", "variances"),
+    "10-alexnet-on-fashion": (
+        "layers/linear.py",
+        "bias.set_grad(dy.sum(axis=0))",
+        "bias.set_grad(dy.mean(axis=0))",
+    ),
 }
 
 EXERCISE_CELLS = ("exercise", "check", "solution")
