@@ -5,7 +5,7 @@ import io
 import math
 
 from .experiment import Experiment, Measure
-from .reproduction import Outcome
+from .reproduction import Outcome, Plan
 from .statistics import RULE
 
 
@@ -35,11 +35,16 @@ def report(outcome: Outcome) -> str:
             f"- The rule: {RULE}",
             f"- Time: {duration(outcome.seconds)} for {runs} runs; {outcome.date};"
             f" {plan.versions}.",
-            f"- Again: `minitorch-alexnet reproduce {experiment.name}`. Seed by seed:"
-            " [results.csv](results.csv).",
+            f"- Again: `{_command(plan)}`. Seed by seed: [results.csv](results.csv).",
             "",
         ]
     )
+
+
+def _command(plan: Plan) -> str:
+    budget = "" if plan.budget is None else f" --budget {plan.budget:g}"
+    name, data = plan.experiment, plan.data
+    return f"minitorch-alexnet reproduce {name} --data {data} --seeds {plan.seeds}{budget}"
 
 
 def verdict(outcome: Outcome) -> str:

@@ -59,6 +59,11 @@ def dropout():
     return outcome_of("dropout", numbers)
 
 
+def test_the_report_repeats_the_budget(lrn):
+    asked = replace(lrn, plan=replace(lrn.plan, budget=7.5))
+    assert "reproduce lrn --data garments --seeds 3 --budget 7.5`." in report(asked)
+
+
 def test_the_report_says_all_that_one_has_to_know(lrn):
     text = report(lrn)
     assert text.startswith("# Local response normalisation\n")
@@ -73,6 +78,7 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "(results.csv)",
         "garments; 12,345 training images, 7 epochs at most, 1,000 test images",
         "Seeds: 3.",
+        "Again: `minitorch-alexnet reproduce lrn --data garments --seeds 3`.",
         "- Training, with LRN and without: gently.",
         RULE,
         "13 minutes for 6 runs; 2012-12-03; version 1",
