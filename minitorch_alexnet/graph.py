@@ -1,14 +1,27 @@
-"""A net as a list of named nodes: forward walks the list, backward walks it reversed."""
+"""A net as a list of named nodes: forward walks the list, backward walks it reversed.
+
+The batch is dealt out once. Up to the first node that wants the whole batch, each part of the
+images goes through all nodes on one core, and back again: data parallel, where the images are
+large. The rest see the whole batch, and their products deal out the weights: model parallel, where
+those are. This is 'one weird trick' (Krizhevsky 2014, arXiv:1404.5997).
+"""
 
 import contextlib
 import math
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
-from .device import Device
+from .device import Device, array_module
 from .errors import CheckpointError, ShapeError, UserError
+from .init import he
+from .kernels import in_order
 from .layers import Copy, Layer, Parameter
+from .streams import stream
+from .workers import deal, get_workers
 
 IMAGE = "image"  # the name of the graph's input
 
@@ -35,12 +48,32 @@ class Graph:
 
     input_shape: (C, H, W) of an image; the input's name is "image"
     device: where the images arrive. A node lives where its sources live; only Copy changes that.
+    seed: draws a layer's weight as He when it is added, from a stream of its node's name; None
+          leaves it to `initialise` or load_state_dict. Random layers get their generators likewise.
+
+    images_seen: how many have gone forward, and how many gradients back
     """
 
-    def __init__(self, input_shape: tuple, device: Device | str = "cpu"):
+    def __init__(self, input_shape: tuple, device: Device | str = "cpu", seed: int | None = 0):
         self.input_shape = tuple(input_shape)
-        self.device = Device(device)
+        self.device, self.seed = Device(device), seed
         self.nodes: dict[str, Node] = {}
+        self._tape: list[_Stretch] | None = None  # what backward needs; forward leaves it
+        self.forget_images_seen()
+
+    @classmethod
+    def of(cls, input_shape: tuple, layers: Sequence[Layer], **options) -> "Graph":
+        """A plain column: the layers in this order, called conv2d1, relu1, conv2d2, …"""
+        net, count = cls(input_shape, **options), Counter()
+        for layer in layers:
+            kind = type(layer).__name__.lower()
+            count[kind] += 1
+            net.add(f"{kind}{count[kind]}", layer)
+        return net
+
+    def __call__(self, images):
+        """The output for images (n, C, H, W), as in testing."""
+        return self.forward(images, train=False)
 
     def __getitem__(self, name: str) -> Layer:
         return self.nodes[name].layer
@@ -81,8 +114,12 @@ class Graph:
             shape = layer.output_shape(*shapes)
         if isinstance(layer, Copy):
             device = layer.to
-        for parameter in layer.params.values():
-            parameter.data = device.array(parameter.data)
+        for kind, p in layer.params.items():
+            if not p.drawn and self.seed is not None:
+                p.data = he(stream(self.seed, "weights", f"{full}.{kind}"), p.data.shape)
+            p.data = device.array(p.data) if p.drawn else p.data
+        if getattr(layer, "rng", 0) is None:
+            layer.rng = stream(self.seed or 0, "dropout", full)
         self.nodes[full] = Node(full, layer, sources, shape, device, tower)
         return shape
 
@@ -118,38 +155,99 @@ class Graph:
             raise UserError(f"keep: there is no node {min(unknown)}; nodes: {_list(self.nodes)}")
         if len(images) == 0:
             raise ShapeError("the net needs at least one image, got an empty batch")
-        last_reader = {s: node.name for node in self.nodes.values() for s in node.sources}
-        values, kept = {IMAGE: self.device.array(images)}, {}
-        for node in self.nodes.values():
-            shapes = [values[s].shape for s in node.sources]
-            with self._naming(node.name, node.sources, shapes), node.device.current():
-                value = node.layer.forward(*(values[s] for s in node.sources), train=train)
-            values[node.name] = value
-            if node.name in keep:
-                kept[node.name] = value
+        return self._conduct(lambda: self._forward(images, train, keep))
+
+    def _forward(self, images, train, keep):
+        values, tape = {IMAGE: self.device.array(images)}, []
+        for stretch in self._stretches(len(images), keep):
+
+            def some(part, stretch=stretch, values=values):
+                here = {s: stretch.part_of(values[s], part) for s in stretch.reads}
+                return self._through(stretch, here, train)
+
+            outputs, stretch.caches = zip(*stretch.run(some, stretch.parts), strict=True)
+            for name in stretch.gives:
+                values[name] = _joined([output[name] for output in outputs])
+            tape.append(stretch)
+        self._tape = tape if train else None
+        self.images_seen["forward"] += len(images)
+        y = values[self.last.name]
+        return (y, {name: values[name] for name in keep}) if keep else y
+
+    def _through(self, stretch, values, train) -> tuple[dict, dict]:
+        """A stretch's nodes forward, in order: what it gives, by name, and the nodes' caches."""
+        last_reader = {s: node.name for node in stretch.nodes for s in node.sources}
+        caches = {}
+        for node in stretch.nodes:
+            inputs = [values[s] for s in node.sources]
+            with self._naming(node.name, node.sources, [x.shape for x in inputs]):
+                with node.device.current():
+                    outcome = node.layer.forward(*inputs, train=train)
+                if not isinstance(outcome, tuple) or len(outcome) != 2:
+                    raise UserError(f"{node.layer!r}: its forward must return y and a cache")
+            values[node.name], caches[node.name] = outcome if train else (outcome[0], None)
+            del inputs, outcome
             for s in node.sources:
-                if last_reader[s] == node.name:
+                if last_reader[s] == node.name and s not in stretch.gives:
                     values.pop(s, None)  # a layer that needs it again holds it in its cache
-        return (value, kept) if keep else value
+        return {name: values[name] for name in stretch.gives}, caches
 
     def backward(self, dy) -> None:
-        """Set every parameter's gradient, given the loss's derivative by the output."""
-        last = next(reversed(self.nodes.values()))
-        if dy.shape[1:] != last.shape:
+        """Set every parameter's gradient, given the loss's derivative by the output.
+
+        Raises RuntimeError without a forward(train=True) before it.
+        """
+        tape, self._tape = self._tape, None
+        if tape is None:
+            raise RuntimeError("the net's backward needs a forward(train=True) before it")
+        if dy.shape[1:] != self.last.shape:
             raise ShapeError(
-                f"backward needs the loss's derivative by {last.name}'s output,"
-                f" (n, {_list(last.shape)}), got {dy.shape}"
+                f"backward needs the loss's derivative by {self.last.name}'s output,"
+                f" (n, {_list(self.last.shape)}), got {dy.shape}"
             )
-        learns = self.learning_nodes()
-        gradients = {last.name: dy}
-        for node in reversed(self.nodes.values()):
-            dy = gradients.pop(node.name, None)
+        self._conduct(lambda: self._backward(dy, tape))
+
+    def _backward(self, dy, tape):
+        learns, gradients, totals = self.learning_nodes(), {self.last.name: dy}, {}
+        while tape:
+            stretch = tape.pop()
+            given = [name for name in stretch.gives if name in gradients]
+            pieces: dict[str, list] = {}
+
+            def some(part_and_caches, stretch=stretch, given=given):
+                part, caches = part_and_caches
+                here = {name: stretch.part_of(gradients[name], part) for name in given}
+                return self._back_through(stretch, here, caches, learns)
+
+            def add(found, pieces=pieces):
+                dxs, grads = found
+                for s, dx in dxs.items():
+                    pieces.setdefault(s, []).append(dx)
+                for name, grad in grads.items():
+                    totals[name] = totals[name] + grad if name in totals else grad
+
+            parts, stretch.caches = list(zip(stretch.parts, stretch.caches, strict=True)), ()
+            stretch.run(some, parts, add)
+            for s in pieces:
+                self._add(gradients, s, _joined(pieces[s]))
+        for node in self.nodes.values():
+            for kind, parameter in node.layer.params.items():
+                grad = None if parameter.frozen else totals.get(f"{node.name}.{kind}")
+                with node.device.current():
+                    parameter.grad = None if grad is None else _contiguous(grad)
+        self.images_seen["backward"] += len(dy)
+
+    def _back_through(self, stretch, gradients, caches, learns) -> tuple[dict, dict]:
+        """The same nodes backward: the gradients of what they read, and of their parameters."""
+        grads = {}
+        for node in reversed(stretch.nodes):
+            dy, cache = gradients.pop(node.name, None), caches.pop(node.name)
             if dy is None or node.name not in learns:
-                node.layer.forget()
                 continue
             need_dx = any(s in learns for s in node.sources)
             with node.device.current():
-                dxs = node.layer.backward(dy, need_dx=need_dx)
+                dxs, found = node.layer.backward(dy, cache, need_dx=need_dx)
+            grads |= {f"{node.name}.{kind}": grad for kind, grad in found.items()}
             if not need_dx:
                 continue
             for s, dx in zip(node.sources, dxs if len(node.sources) > 1 else (dxs,), strict=True):
@@ -157,8 +255,43 @@ class Graph:
                     raise ShapeError(
                         f"{node.name}: its backward gave {dx.shape} for {s}, expected {expected}"
                     )
-                with self._device_of(s).current():
-                    gradients[s] = gradients[s] + dx if s in gradients else dx
+                if s in learns:
+                    self._add(gradients, s, dx)
+        return gradients, grads
+
+    def _add(self, gradients, source, dx) -> None:
+        """A value that several nodes read gets the sum of what they say."""
+        with self._device_of(source).current():
+            gradients[source] = gradients[source] + dx if source in gradients else dx
+
+    def _stretches(self, images: int, keep: tuple) -> list["_Stretch"]:
+        """The nodes in runs: those that are dealt out, and those that take the batch whole.
+
+        Dealt out are nodes on the CPU up to the first, wherever it is, that wants the whole batch.
+        """
+        nodes = list(self.nodes.values())
+        whole = next((n.name for n in nodes if not n.layer.per_image), None)
+        reached = False
+
+        def dealt(node: Node) -> bool:
+            nonlocal reached
+            reached = reached or node.name == whole
+            devices = {node.device.kind, *(self._device_of(s).kind for s in node.sources)}
+            return not reached and devices == {"cpu"}
+
+        largest = max(math.prod(node.shape) for node in nodes) * np.dtype(np.float32).itemsize
+        parts = {True: deal(images, largest), False: [slice(0, images)]}
+        runs = [(key, list(run)) for key, run in groupby(nodes, dealt)]
+        stretches, wanted = [], {self.last.name, *keep}
+        for key, run in reversed(runs):
+            stretches.insert(0, _Stretch(run, key, parts[key], wanted))
+            wanted = wanted | set(stretches[0].reads)
+        return stretches
+
+    def _conduct(self, function: Callable):
+        """Call it where Ctrl-C and BLAS's own threads cannot come between; a GPU needs no such."""
+        on_cpu = any(node.device.kind == "cpu" for node in self.nodes.values())
+        return get_workers().conduct(function) if on_cpu else function()
 
     def learning_nodes(self) -> set[str]:
         """The nodes at or behind a parameter that learns: the only ones that need a gradient."""
@@ -170,9 +303,24 @@ class Graph:
         return learns
 
     @property
+    def last(self) -> Node:
+        """The node whose output is the net's."""
+        return next(reversed(self.nodes.values()))
+
+    @property
     def output_device(self) -> Device:
         """Where the output lives, and the loss."""
-        return next(reversed(self.nodes.values())).device
+        return self.last.device
+
+    def forget_images_seen(self) -> None:
+        self.images_seen = {"forward": 0, "backward": 0}
+
+    def multiply_adds(self) -> dict[str, int]:
+        """Each node's multiplications with an addition, for one image forward."""
+        return {
+            name: node.layer.multiply_adds(*map(self._shape_of, node.sources))
+            for name, node in self.nodes.items()
+        }
 
     def predict(self, images, batch_size: int = 128) -> np.ndarray:
         """The output for any number of images (n, C, H, W), as in testing; on the host."""
@@ -231,6 +379,15 @@ class Graph:
         node, _, kind = name.rpartition(".")
         return f"{self.nodes[node].joined_name}.{kind}"
 
+    def state_shapes(self) -> dict[str, tuple]:
+        """state_dict's shapes and dtypes, by the same names."""
+        shapes: dict[str, tuple] = {}
+        for name, p in self.named_parameters().items():
+            joined = self._joined_name(name)
+            rows = shapes.get(joined, ((0,),))[0][0] + len(p.data)
+            shapes[joined] = ((rows, *p.data.shape[1:]), p.data.dtype)
+        return shapes
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of every parameter on the host, towers joined: fits the net on any devices."""
         return self.join({name: p.data for name, p in self.named_parameters().items()})
@@ -255,95 +412,39 @@ class Graph:
         for name, state in states.items():
             self.nodes[name].layer.rng.bit_generator.state = state
 
-    # ---- looking at it -----------------------------------------------------------------------
 
-    def ledger(self) -> list[dict]:
-        """What has crossed between devices so far: one row a Copy, with its edge and its bytes."""
-        return [
-            self._crossing(node, node.layer.bytes_forward, node.layer.bytes_backward)
-            for node in self.nodes.values()
-            if isinstance(node.layer, Copy)
-        ]
+class _Stretch:
+    """Nodes that a batch goes through together, in parts if it is dealt out to them.
 
-    def clear_ledger(self) -> None:
-        for node in self.nodes.values():
-            if isinstance(node.layer, Copy):
-                node.layer.bytes_forward = node.layer.bytes_backward = 0
+    reads, gives: the values from before that they read, and theirs that are wanted afterwards
+    caches: of each part, by node, once forward has left them
+    """
 
-    def crossings(self, itemsize: int = 4) -> list[dict]:
-        """What one image will move in a training step: rows as the ledger's.
+    def __init__(self, nodes: list[Node], dealt: bool, parts: list[slice], wanted: set[str]):
+        self.nodes, self.dealt, self.parts = nodes, dealt, parts
+        names = [node.name for node in nodes]
+        self.reads = list(dict.fromkeys(s for n in nodes for s in n.sources if s not in names))
+        self.gives = [name for name in names if name in wanted]
+        self.caches: Sequence[dict] = ()
 
-        itemsize: bytes a number, 4 for float32. Nothing comes back to a source behind which
-        nothing learns, such as the image.
-        """
-        rows, learns = [], self.learning_nodes()
-        for node in self.nodes.values():
-            if isinstance(node.layer, Copy):
-                size = itemsize * math.prod(node.shape)
-                rows.append(self._crossing(node, size, size if node.sources[0] in learns else 0))
-        return rows
+    def part_of(self, value, part: slice):
+        return in_order(value[part]) if self.dealt else value
 
-    def _crossing(self, node, bytes_forward, bytes_backward):
-        return {
-            "edge": f"{node.sources[0]} -> {node.name}",
-            "devices": f"{self._device_of(node.sources[0])} -> {node.device}",
-            "bytes_forward": bytes_forward,
-            "bytes_backward": bytes_backward,
-        }
-
-    def multiply_adds(self) -> dict[str, int]:
-        """Each node's multiplications with an addition, for one image forward."""
-        return {
-            name: node.layer.multiply_adds(*map(self._shape_of, node.sources))
-            for name, node in self.nodes.items()
-        }
-
-    def summary(self) -> str:
-        """A table: node, layer, output shape, parameters, multiply-adds an image, device.
-
-        With Copies in the net, a second one: what crosses, in bytes an image.
-        """
-        rows = [("node", "layer", "output", "parameters", "multiply-adds", "device")]
-        rows.append((IMAGE, "", _times(self.input_shape), "", "", str(self.device)))
-        totals, products = [0, 0], self.multiply_adds()
-        for node in self.nodes.values():
-            counts = sum(p.data.size for p in node.layer.params.values()), products[node.name]
-            totals = [total + count for total, count in zip(totals, counts, strict=True)]
-            numbers = (f"{count:,}" if count else "" for count in counts)
-            rows.append(
-                (node.name, repr(node.layer), _times(node.shape), *numbers, str(node.device))
-            )
-        rows.append(("total", "", "", *(f"{total:,}" for total in totals), ""))
-        copies = any(isinstance(node.layer, Copy) for node in self.nodes.values())
-        return _table(rows) + ("\n\n" + self._crossings_table() if copies else "")
-
-    def _crossings_table(self) -> str:
-        kinds: dict[str, list] = {"the image": [0, 0], "the maps": [0, 0]}
-        rows = []
-        for edge, devices, *sizes in map(dict.values, self.crossings()):
-            rows.append((edge, devices, "", *(f"{size:,}" for size in sizes)))
-            kind = "the image" if edge.startswith(f"{IMAGE} ->") else "the maps"
-            kinds[kind] = [a + b for a, b in zip(kinds[kind], sizes, strict=True)]
-        for kind, sizes in kinds.items():
-            rows.append((f"total of {kind}", "", "", *(f"{size:,}" for size in sizes)))
-        return _table([("bytes an image, float32", "devices", "", "forward", "backward"), *rows])
+    def run(self, work: Callable, parts: list, then: Callable | None = None) -> list:
+        """Workers.run, if the batch is dealt out."""
+        if self.dealt:
+            return get_workers().run(work, parts, then)
+        results = [work(part) for part in parts]
+        return [then(result) for result in results] if then else results
 
 
-def _table(rows) -> str:
-    """Rows of words as lines; the fourth and fifth columns hold numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in (3, 4) else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+def _joined(pieces: list):
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _contiguous(x):
+    return array_module(x).ascontiguousarray(x)
 
 
 def _list(items):
     return ", ".join(str(item) for item in items)
-
-
-def _times(shape):
-    return "×".join(map(str, shape))

@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from .streams import stream
+
 
 def gaussian(std: float):
     """N(0, std²): the paper's, with std = 0.01 on every layer (section 5)."""
@@ -74,14 +76,20 @@ STANDARDIZED = {
 }
 
 
-def initialise(net, rng: np.random.Generator, rules: dict) -> None:
-    """Start a net's parameters anew.
+def initialise(net, seed: int | None, rules: dict) -> None:
+    """Start a net anew: draw its parameters, and give its random layers fresh generators.
 
+    seed: None draws nothing, for a net whose weights are about to be loaded
     rules: initialiser by the parameter's name ("conv1.weight"), else by its kind ("weight",
     "bias"). Towers are drawn joined, so a seed gives one net however it is split.
     """
-    state = {}
-    for name, value in net.state_dict().items():
+    if seed is None:
+        return
+    rng, state = stream(seed, "weights"), {}
+    for name, (shape, dtype) in net.state_shapes().items():
         rule = rules.get(name) or rules[name.rpartition(".")[2]]
-        state[name] = rule(rng, value.shape, value.dtype)
+        state[name] = rule(rng, shape, dtype)
     net.load_state_dict(state)
+    for name, node in net.nodes.items():
+        if hasattr(node.layer, "rng"):
+            node.layer.rng = stream(seed, "dropout", name)

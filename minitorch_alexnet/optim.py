@@ -5,9 +5,10 @@
 The rate ε is inside the velocity v: after a drop of ε the old velocity is not scaled down.
 """
 
-from .device import Device, for_each_block, fuse
+from .device import Device, fuse
 from .errors import UserError
 from .layers import Parameter
+from .workers import get_workers, pieces
 
 
 class SGD:
@@ -40,6 +41,7 @@ class SGD:
 
     def step(self) -> None:
         """Update every parameter that is not frozen, in place."""
+        dealt = []
         for name, parameter in self.parameters.items():
             if parameter.frozen:
                 continue
@@ -48,19 +50,20 @@ class SGD:
                     f"SGD: {name} has no gradient: call backward before step, and see that its"
                     " layer leads to the output"
                 )
-            self._update(parameter, self.velocity[name])
+            if Device.of(parameter.data).kind == "cpu":
+                dealt += [(name, rows) for rows in pieces(parameter.data)]
+            else:
+                self._update(name, slice(None))
+        get_workers().run(lambda piece: self._update(*piece), dealt)
 
-    def _update(self, parameter: Parameter, velocity) -> None:
+    def _update(self, name: str, rows: slice) -> None:
+        parameter, velocity = self.parameters[name], self.velocity[name]
         number = velocity.dtype.type
         rate = number(self.lr * parameter.lr_scale)
         decay = number(self.weight_decay * parameter.decay)
-
-        def some(rows):
+        with Device.of(velocity).current():
             w, v, g = parameter.data[rows], velocity[rows], parameter.grad[rows]
             _descend(w, v, g, number(self.momentum), rate, decay)
-
-        with Device.of(velocity).current():
-            for_each_block(some, velocity, 4 * velocity[:1].nbytes)
 
 
 @fuse

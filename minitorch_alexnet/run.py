@@ -11,7 +11,6 @@ from .graph import Graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
 from .models import FOR_STANDARDIZED, build, options_of
-from .streams import stream
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def build_net(config: Config, num_classes: int, image_shape: tuple) -> Graph:
     if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
         rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
     if rules:
-        initialise(net, stream(config.seed, "weights"), rules)
+        initialise(net, config.seed, rules)
     return net
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from .device import Device, array_module, get_workers
+from .device import Device, array_module
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .optim import SGD
+from .workers import get_workers
 
 PARTS = ("forward", "backward", "update")
 SQUARE = 2048  # rows of the product that is the measure of all others

@@ -123,7 +123,7 @@ class Trainer:
             self.net.output_device.wait()
             seconds = time.perf_counter() - clock
         self.net.set_generator_states(generators)
-        self.net.clear_ledger()
+        self.net.forget_images_seen()
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch
         tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part

@@ -8,8 +8,8 @@ from threadpoolctl import threadpool_info
 
 from .. import __version__
 from ..data import fashion_mnist
-from ..device import blas_can_be_limited, get_workers, usable_cores, why_no_gpu
 from ..errors import UserError
+from ..gpu import why_no_gpu
 from ..gradcheck import check_layer
 from ..graph import Graph
 from ..layers import (
@@ -26,6 +26,8 @@ from ..layers import (
     Upsample,
 )
 from ..models import MODELS, build
+from ..summary import summary
+from ..workers import blas_can_be_limited, get_workers, usable_cores
 from .runs import picture_path, save_figure
 
 
@@ -59,7 +61,7 @@ def _build(arguments) -> Graph:
 
 
 def run_summary(arguments) -> int:
-    print(_build(arguments).summary())
+    print(summary(_build(arguments)))
     return 0
 
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from .. import __version__
-from ..device import set_threads
 from ..errors import UserError
+from ..workers import set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
 
 

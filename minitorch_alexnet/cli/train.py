@@ -18,13 +18,13 @@ from tqdm import tqdm
 from .. import __version__, data
 from ..config import FOLDER_MODEL, FOLDER_RECIPE, RECIPES, SCHEDULES, Config, read_config
 from ..data.image_folder import is_prepared
-from ..device import get_workers
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate
 from ..files import write_json
 from ..graph import Graph
 from ..models import MODELS, options_of
 from ..train import Trainer
+from ..workers import get_workers
 from .prepare import prepared
 from .runs import draw_filters, keep_classes, save_figure
 

@@ -26,9 +26,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..device import usable_cores
 from ..errors import DataError, UserError
 from ..files import whole_file, write_json, write_text
+from ..workers import usable_cores
 from .image_folder import FORMAT, is_prepared, reading, reading_arrays, shard_file
 from .photo import as_photo, examine
 

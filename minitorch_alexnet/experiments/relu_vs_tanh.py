@@ -8,7 +8,6 @@ from ..graph import Graph
 from ..init import constant, glorot, initialise
 from ..layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 from ..optim import StepDecay
-from ..streams import stream
 from .experiment import Experiment, Measure, Run, percent_wrong
 
 RATES = (0.04, 0.02, 0.08, 0.01)  # those likely to be the best first: a slow trial ends early
@@ -116,5 +115,5 @@ def four_layers(study, seed: int, Activation) -> Graph:
         maps = kernels
     (features,) = net.add("flatten", Flatten())
     net.add("fc4", Linear(features, study.train.num_classes))
-    initialise(net, stream(seed, "weights"), {"weight": glorot, "bias": constant(0)})
+    initialise(net, seed, {"weight": glorot, "bias": constant(0)})
     return net

@@ -4,7 +4,6 @@ import numpy as np
 
 from ..init import STANDARDIZED, initialise
 from ..layers import Conv2d
-from ..streams import stream
 from .experiment import Experiment, Measure, expect_colour
 from .rebuild import rebuilt
 
@@ -41,7 +40,7 @@ class Specialisation(Experiment):
 
     def net(self, study, run):
         net = rebuilt(super().net(study, run), _more_kernels)
-        initialise(net, stream(run.seed, "weights"), STANDARDIZED)
+        initialise(net, run.seed, STANDARDIZED)
         return net
 
     def judge(self, trainer, study, run):

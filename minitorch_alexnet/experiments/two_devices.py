@@ -2,7 +2,6 @@
 
 from ..init import STANDARDIZED, initialise
 from ..layers import Conv2d, LocalResponseNorm
-from ..streams import stream
 from .experiment import Experiment, fewer_errors
 from .rebuild import rebuilt
 
@@ -52,7 +51,7 @@ def one_tower(net, seed):
         return Conv2d(inputs, outputs, layer.kernel_size, layer.stride, layer.padding)
 
     control = rebuilt(net, change)
-    initialise(control, stream(seed, "weights"), STANDARDIZED)
+    initialise(control, seed, STANDARDIZED)
     start, twin = control.state_dict(), net.state_dict()
     control.load_state_dict(
         {name: twin[name] if twin[name].shape == w.shape else w for name, w in start.items()}

@@ -1,7 +1,9 @@
 """The array loops that need hand-writing on each kind of device, with the same names on each.
 
-cpu.py has them in NumPy, cuda.py in CUDA. Columns come in the order that suits the device, images
-innermost or pixels; `to_columns` and `from_columns` bring maps into it and out of it.
+cpu.py has them in NumPy, cuda.py in CUDA: im2col, col2im, window_sum, max_pool, max_pool_backward.
+Which axis is innermost in memory, images on a CPU and pixels on a GPU, is known here alone; the
+others are what layers need in order not to know: room for a result (`empty`), an array brought
+`in_order`, maps as columns and back, and the `bands` that a convolution is done in.
 """
 
 from importlib import resources
@@ -17,8 +19,8 @@ REALS = {"float32": "float", "float64": "double"}
 def _twin(name: str):
     """The loop of that name for the kind of array it is called with."""
 
-    def call(x, *arguments):
-        return getattr(_module(x), name)(x, *arguments)
+    def call(x, *arguments, **options):
+        return getattr(_module(x), name)(x, *arguments, **options)
 
     call.__doc__ = getattr(cpu, name).__doc__
     return call
@@ -38,18 +40,24 @@ def cuda_text(name: str, dtype: str, wide: bool) -> str:
     return types + (resources.files(__package__) / f"{name}.cu").read_text(encoding="utf-8")
 
 
-im2col = _twin("im2col")
+bands = _twin("bands")
 col2im = _twin("col2im")
-to_columns = _twin("to_columns")
+empty = _twin("empty")
 from_columns = _twin("from_columns")
-window_sum = _twin("window_sum")
+im2col = _twin("im2col")
+in_order = _twin("in_order")
 max_pool = _twin("max_pool")
 max_pool_backward = _twin("max_pool_backward")
+to_columns = _twin("to_columns")
+window_sum = _twin("window_sum")
 
 __all__ = [
+    "bands",
     "col2im",
+    "empty",
     "from_columns",
     "im2col",
+    "in_order",
     "max_pool",
     "max_pool_backward",
     "to_columns",

@@ -1,9 +1,16 @@
 """The five array loops, in NumPy.
 
-Inside a block the images are the innermost axis: copies and GEMMs then run over long
-contiguous rows even where the maps are small.
+Shapes are (n, C, H, W), but the memory is in the order (C, H, W, n), images innermost, as in the
+authors' cuda-convnet: copies and sums then run over long rows, a product's result is the next
+layer's input, and the channels of a group lie together. Arrays in any order are taken; what is
+returned is in this one.
+
+Strided windows would read every other column. `_spread` deals an image's columns out by their
+number modulo the stride, so that what a place in the window reads lies in rows again.
 """
 
+import math
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -11,126 +18,201 @@ import numpy as np
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
+BAND_BYTES = 4 * 1024 * 1024  # of columns, which a core's cache holds
+MAPS_BYTES = 512 * 1024  # of maps to pool at once, likewise
+
+
+def empty(x, shape: tuple, dtype=None):
+    """Room for a result (len(x), *shape), of x's dtype if no other, in the loops' order."""
+    return _images_first(np.empty((*shape, len(x)), dtype or x.dtype))
+
+
+def in_order(x):
+    """x, or a copy of it, in the loops' order of memory."""
+    return _images_first(np.ascontiguousarray(_images_last(x)))
+
+
+def _images_last(x):
+    """A view.  (n, …) -> (…, n)"""
+    return x.transpose(*range(1, x.ndim), 0)
+
+
+def _images_first(x):
+    """The reverse.  (…, n) -> (n, …)"""
+    return x.transpose(x.ndim - 1, *range(x.ndim - 1))
+
+
+def window_sum(x, before: int, after: int, groups: int = 1):
+    """Sum over the channels c-before … c+after of each group, clipped at its ends.
+
+    x: (n, C, H, W), of so many equal groups of channels  ->  the same shape
+    """
+    grouped = _images_last(x).reshape(groups, x.shape[1] // groups, -1)
+    y = grouped.copy()
+    for shift in range(1, min(before, y.shape[1] - 1) + 1):
+        y[:, shift:] += grouped[:, :-shift]
+    for shift in range(1, min(after, y.shape[1] - 1) + 1):
+        y[:, :-shift] += grouped[:, shift:]
+    return _images_first(y.reshape(*x.shape[1:], len(x)))
+
+
+# ---- convolution's -------------------------------------------------------------------------------
+
+
+def bands(x, y, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[tuple]:
+    """Bands of a convolution's output rows, so narrow that a cache holds their columns.
+
+    x: (n, C, H, W);  y: (n, O, oh, ow)
+    Gives of each band its place in x, its place in y, and the padding that it has of its own.
+    """
+    (n, c, h, _), (oh, ow), (top, _) = x.shape, y.shape[2:], padding[0]
+    row_bytes = math.prod(kernel_size) * c * ow * n * x.itemsize
+    count = min(oh, -(-oh * row_bytes // BAND_BYTES))
+    for i in range(count):
+        first, last = oh * i // count, oh * (i + 1) // count
+        start = stride[0] * first - top
+        stop = stride[0] * (last - 1) - top + kernel_size[0]
+        there = np.s_[:, :, max(0, start) : min(h, stop)]
+        yield there, np.s_[:, :, first:last], ((max(0, -start), max(0, stop - h)), padding[1])
+
 
 def im2col(x, kernel_size: Pair, stride: Pair, padding: Padding):
     """Every window of x as a column, zeros outside the image.
 
     x: (n, C, H, W)  ->  (C·kh·kw, oh·ow·n)
     """
-    n, c, h, w = x.shape
-    (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
-    x = x.transpose(1, 2, 3, 0)
-    if n > 1 or any((top, bottom, left, right)):
-        padded = np.zeros((c, h + top + bottom, w + left + right, n), x.dtype)
-        padded[:, top : top + h, left : left + w] = x
-        x = padded
-    windows = np.lib.stride_tricks.sliding_window_view(x, (kh, kw), axis=(1, 2))[:, ::sh, ::sw]
-    oh, ow = windows.shape[1:3]
-    return windows.transpose(0, 4, 5, 1, 2, 3).reshape(c * kh * kw, oh * ow * n)
+    size = _windows(x, kernel_size, stride, padding)
+    spread = _spread(x, kernel_size, stride, padding, size, 0)
+    columns = np.empty((x.shape[1], *kernel_size, *size, len(x)), x.dtype)
+    for i, j, place in _places(kernel_size, stride, size):
+        columns[:, i, j] = spread[place]
+    return columns.reshape(-1, math.prod(size) * len(x))
 
 
-def col2im(columns, shape, kernel_size: Pair, stride: Pair, padding: Padding):
-    """The adjoint of im2col: each pixel gets the sum of its copies.
+def col2im(columns, x, kernel_size: Pair, stride: Pair, padding: Padding) -> None:
+    """The adjoint of im2col: add to each pixel of x what all of its copies have.
 
-    columns: (C·kh·kw, oh·ow·n)  ->  (n, C, H, W) = shape
+    columns: (C·kh·kw, oh·ow·n);  x: (n, C, H, W)
     """
-    n, c, h, w = shape
-    (kh, kw), (sh, sw), ((top, bottom), (left, right)) = kernel_size, stride, padding
-    oh, ow = (h + top + bottom - kh) // sh + 1, (w + left + right - kw) // sw + 1
-    columns = columns.reshape(c, kh, kw, oh, ow, n)
-    x = np.zeros((c, h + top + bottom, w + left + right, n), columns.dtype)
-    for i, j in product(range(kh), range(kw)):
-        x[:, i : i + sh * oh : sh, j : j + sw * ow : sw] += columns[:, i, j]
-    return x[:, top : top + h, left : left + w].transpose(3, 0, 1, 2)
+    size = _windows(x, kernel_size, stride, padding)
+    columns = columns.reshape(x.shape[1], *kernel_size, *size, len(x))
+    sums = _room(x, kernel_size, stride, size, 0)
+    for i, j, place in _places(kernel_size, stride, size):
+        sums[place] += columns[:, i, j]
+    for there, here in _pixels(x, sums, stride, padding):
+        _images_last(x)[there] += sums[here]
 
 
 def to_columns(maps):
     """Maps in the columns' order.  (n, O, oh, ow) -> (O, oh·ow·n)"""
-    return maps.transpose(1, 2, 3, 0).reshape(maps.shape[1], -1)
+    return _images_last(maps).reshape(maps.shape[1], -1)
 
 
-def from_columns(columns, size: Pair):
-    """The reverse.  (O, oh·ow·n) -> (n, O, oh, ow), size = (oh, ow)"""
-    return columns.reshape(len(columns), *size, -1).transpose(3, 0, 1, 2)
+def from_columns(columns, shape: tuple):
+    """The reverse.  (O, oh·ow·n) -> (n, O, oh, ow) = shape"""
+    return _images_first(columns.reshape(*shape[1:], shape[0]))
 
 
-def window_sum(x, before: int, after: int):
-    """Sum over the channels c-before … c+after, clipped at the ends.  x: (n, C, H, W), same out"""
-    channels = x.shape[1]
-    y = x.copy()
-    for shift in range(1, min(before, channels - 1) + 1):
-        y[:, shift:] += x[:, :-shift]
-    for shift in range(1, min(after, channels - 1) + 1):
-        y[:, :-shift] += x[:, shift:]
-    return y
+def _windows(x, kernel_size, stride, padding) -> Pair:
+    """How many windows there are, down and along."""
+    return tuple(
+        (length + sum(pads) - k) // s + 1
+        for length, pads, k, s in zip(x.shape[2:], padding, kernel_size, stride, strict=True)
+    )
 
 
-# A 2-D maximum is a maximum along the rows, then one down the columns. Inside, the maps are the
-# innermost axis, (H, W, n·C), so that every pass runs over long contiguous rows.
+# ---- the pool's ----------------------------------------------------------------------------------
 
 
 def max_pool(x, kernel_size: Pair, stride: Pair, padding: Padding, output_size: Pair):
-    """The maximum of each window; what lies outside the image counts as −∞.
+    """The maximum of each window, and its place i·kw + j there: the first one in reading order.
 
-    x: (n, C, H, W)  ->  (n, C, oh, ow)
+    What lies outside the image cannot win.
+    x: (n, C, H, W)  ->  y, and winner (uint16), both (n, C, oh, ow)
     """
-    y = _maps_last(x)
-    for axis in (1, 0):
-        y = _max_along(y, axis, kernel_size, stride, padding, output_size)
-    return _maps_first(y, x.shape[:2])
+    y = empty(x, (x.shape[1], *output_size))
+    winner = empty(x, y.shape[1:], np.uint16)
+    for maps in _some(x):
+        spread = _spread(x[:, maps], kernel_size, stride, padding, output_size, -np.inf)
+        best, which = _images_last(y[:, maps]), _images_last(winner[:, maps])
+        best[...] = -np.inf
+        which[...] = _first_inside(kernel_size, stride, padding, output_size)
+        for i, j, place in _places(kernel_size, stride, output_size):
+            number = np.uint16(i * kernel_size[1] + j)  # larger than those before, as it has to be
+            np.maximum(which, number * (spread[place] > best), out=which)
+            np.maximum(best, spread[place], out=best)
+    return y, winner
 
 
-def max_pool_backward(x, y, dy, kernel_size: Pair, stride: Pair, padding: Padding):
-    """Send each window's gradient to its winner: the first maximum in reading order.
+def max_pool_backward(dy, winner, x_shape, kernel_size: Pair, stride: Pair, padding: Padding):
+    """Send each window's gradient to its winner; those that meet add up in reading order.
 
-    x: (n, C, H, W);  y, dy: (n, C, oh, ow)  ->  dx like x
+    dy, winner: (n, C, oh, ow)  ->  dx, (n, C, H, W) = x_shape
     """
-    size, maps = y.shape[2:], x.shape[:2]
-    x, y, dy = map(_maps_last, (x, y, dy))
-    rows = _max_along(x, 1, kernel_size, stride, padding, size)
-    d_rows = _to_winners(rows, y, dy, 0, kernel_size, stride, padding)
-    return _maps_first(_to_winners(x, rows, d_rows, 1, kernel_size, stride, padding), maps)
-
-
-def _maps_last(x):
-    """(n, C, H, W) -> (H, W, n·C), a copy."""
-    return x.reshape(-1, *x.shape[2:]).transpose(1, 2, 0).copy()
-
-
-def _maps_first(x, maps: Pair):
-    """The reverse.  (H, W, n·C) -> (n, C, H, W), maps = (n, C)"""
-    return x.transpose(2, 0, 1).reshape(*maps, *x.shape[:2])
-
-
-def _max_along(x, axis, kernel_size, stride, padding, output_size):
-    """Maximum over the windows along one axis: 0, down the columns, or 1, along the rows."""
-    size = output_size[axis]
-    y = np.full((*x.shape[:axis], size, *x.shape[axis + 1 :]), -np.inf, x.dtype)
-    for inputs, outputs in _taps(x.shape, size, axis, kernel_size, stride, padding):
-        np.maximum(y[outputs], x[inputs], out=y[outputs])
-    return y
-
-
-def _to_winners(x, y, dy, axis, kernel_size, stride, padding):
-    """Backward of _max_along: dy goes to the first x that equals its window's y. Uses dy up."""
-    dx = np.zeros_like(x)
-    for inputs, outputs in _taps(x.shape, y.shape[axis], axis, kernel_size, stride, padding):
-        won = dy[outputs] * (x[inputs] == y[outputs])
-        dx[inputs] += won
-        dy[outputs] -= won
+    dx = empty(dy, x_shape[1:])
+    for maps in _some(dx):
+        sums = _room(dx[:, maps], kernel_size, stride, dy.shape[2:], 0)
+        given, which = _images_last(dy[:, maps]), _images_last(winner[:, maps])
+        for i, j, place in _places(kernel_size, stride, dy.shape[2:]):
+            sums[place] += given * (which == i * kernel_size[1] + j)
+        dx[:, maps] = 0  # where no window looks
+        for there, here in _pixels(dx[:, maps], sums, stride, padding):
+            _images_last(dx[:, maps])[there] = sums[here]
     return dx
 
 
-def _taps(shape, size, axis, kernel_size, stride, padding):
-    """For each place k in a window: which inputs are k-th in a window, and of which outputs."""
-    step, before = stride[axis], padding[axis][0]
-    for k in range(kernel_size[axis]):
-        first = max(0, -((k - before) // step))  # the first window whose place k is in the image
-        last = min(size - 1, (shape[axis] - 1 + before - k) // step)
-        if first <= last:
-            start = first * step + k - before
-            lead = (slice(None),) * axis
+def _some(x) -> Iterator[slice]:
+    """x's maps, by so many as a cache holds."""
+    step = max(1, MAPS_BYTES // (x[:, :1].nbytes or 1))
+    for start in range(0, x.shape[1], step):
+        yield slice(start, start + step)
+
+
+def _first_inside(kernel_size, stride, padding, output_size):
+    """Each window's first place that lies in the image.  (oh, ow, 1)"""
+    down, along = (
+        np.maximum(0, pads[0] - s * np.arange(count))
+        for s, pads, count in zip(stride, padding, output_size, strict=True)
+    )
+    return (down[:, None] * kernel_size[1] + along)[..., None]
+
+
+# ---- what windows read ---------------------------------------------------------------------------
+
+
+def _spread(x, kernel_size, stride, padding, size, fill):
+    """What `size` windows read of x, and `fill` outside of it: as _room says."""
+    spread = _room(x, kernel_size, stride, size, fill)
+    for there, here in _pixels(x, spread, stride, padding):
+        spread[here] = _images_last(x)[there]
+    return spread
+
+
+def _room(x, kernel_size, stride, size, fill):
+    """(C, rows, sw, columns, n): the padded image's column sw·q + p is at [..., p, q, :]."""
+    rows = stride[0] * (size[0] - 1) + kernel_size[0]
+    columns = size[1] - 1 - (-kernel_size[1] // stride[1])
+    return np.full((x.shape[1], rows, stride[1], columns, len(x)), fill, x.dtype)
+
+
+def _places(kernel_size, stride, size) -> Iterator[tuple]:
+    """(i, j) of each place in a window, in reading order, and what it reads for all windows."""
+    (sh, sw), (oh, ow) = stride, size
+    for i, j in product(*map(range, kernel_size)):
+        q, p = divmod(j, sw)
+        yield i, j, (slice(None), slice(i, i + sh * oh, sh), p, slice(q, q + ow))
+
+
+def _pixels(x, spread, stride, padding) -> Iterator[tuple]:
+    """Where the same pixels are in x, (C, H, W, n), and in what _room has made."""
+    (top, _), (left, _), step = *padding, stride[1]
+    rows = min(x.shape[2], spread.shape[1] - top)
+    for p in range(step):
+        first = (p - left) % step
+        q = (first + left) // step
+        count = min(len(range(first, x.shape[3], step)), spread.shape[3] - q)
+        if min(rows, count) > 0:
             yield (
-                (*lead, slice(start, start + (last - first) * step + 1, step)),
-                (*lead, slice(first, last + 1)),
+                (slice(None), slice(rows), slice(first, first + step * count, step)),
+                (slice(None), slice(top, top + rows), p, slice(q, q + count)),
             )

@@ -1,7 +1,7 @@
 """The five array loops in CUDA: their text is in the .cu files beside this one.
 
-Columns have the pixels innermost, (C·kh·kw, n·oh·ow): neighbouring threads then read and write
-neighbouring numbers of a map.
+Arrays are C-contiguous, the pixels innermost: (n, C, H, W), and columns (C·kh·kw, n·oh·ow).
+Neighbouring threads then read and write neighbouring numbers of a map.
 """
 
 import functools
@@ -14,6 +14,26 @@ from ..errors import UserError
 from . import REALS, cuda_text
 
 THREADS = 256  # a block
+BAND_BYTES = 512 * 1024 * 1024  # of columns: what a GPU has to spare for working memory
+
+
+def empty(x, shape, dtype=None):
+    """Room for a result (len(x), *shape), of x's dtype if no other."""
+    return cupy.empty((len(x), *shape), dtype or x.dtype)
+
+
+def in_order(x):
+    """x, or a copy of it, C-contiguous."""
+    return cupy.ascontiguousarray(x)
+
+
+def bands(x, y, kernel_size, stride, padding):
+    """Equal blocks of images for whose columns there is room: places in x, in y, and padding."""
+    n, image_bytes = len(x), x.shape[1] * math.prod((*kernel_size, *y.shape[2:])) * x.itemsize
+    count = max(1, min(n, -(-n * image_bytes // BAND_BYTES)))
+    for i in range(count):
+        images = slice(n * i // count, n * (i + 1) // count)
+        yield images, images, padding
 
 
 def im2col(x, kernel_size, stride, padding):
@@ -26,11 +46,12 @@ def im2col(x, kernel_size, stride, padding):
     return columns
 
 
-def col2im(columns, shape, kernel_size, stride, padding):
-    """The adjoint of im2col.  (C·kh·kw, n·oh·ow) -> (n, C, H, W) = shape"""
-    x = cupy.empty(shape, columns.dtype)
-    _launch("col2im", x.size, (columns, x), _windows(shape, kernel_size, stride, padding))
-    return x
+def col2im(columns, x, kernel_size, stride, padding):
+    """The adjoint of im2col: add to x's pixels.  (C·kh·kw, n·oh·ow), (n, C, H, W)"""
+    sums = cupy.ascontiguousarray(x)
+    _launch("col2im", x.size, (columns, sums), _windows(x.shape, kernel_size, stride, padding))
+    if sums is not x:
+        x[...] = sums
 
 
 def to_columns(maps):
@@ -38,31 +59,33 @@ def to_columns(maps):
     return maps.transpose(1, 0, 2, 3).reshape(maps.shape[1], -1)
 
 
-def from_columns(columns, size):
-    """The reverse.  (O, n·oh·ow) -> (n, O, oh, ow), size = (oh, ow)"""
-    return columns.reshape(len(columns), -1, *size).transpose(1, 0, 2, 3)
+def from_columns(columns, shape):
+    """The reverse.  (O, n·oh·ow) -> (n, O, oh, ow) = shape"""
+    n, o, oh, ow = shape
+    return columns.reshape(o, n, oh, ow).transpose(1, 0, 2, 3)
 
 
-def window_sum(x, before, after):
-    """Sum over the channels c-before … c+after.  x: (n, C, H, W), same out"""
+def window_sum(x, before, after, groups=1):
+    """Sum over the channels c-before … c+after of a group.  x: (n, C, H, W), same out"""
     n, c, h, w = x.shape
     y = cupy.empty(x.shape, x.dtype)
-    _launch("window_sum", x.size, (x, y), (n, c, h * w, before, after))
+    _launch("window_sum", x.size, (x, y), (n * groups, c // groups, h * w, before, after))
     return y
 
 
 def max_pool(x, kernel_size, stride, padding, output_size):
-    """The maximum of each window.  (n, C, H, W) -> (n, C, oh, ow)"""
-    y = cupy.empty((*x.shape[:2], *output_size), x.dtype)
-    _launch("max_pool", y.size, (x, y), _pool(x, y, kernel_size, stride, padding))
-    return y
+    """Each window's maximum and its place.  (n, C, H, W) -> y, winner (uint16): (n, C, oh, ow)"""
+    y, winner = empty(x, (x.shape[1], *output_size)), empty(x, (x.shape[1], *output_size), "uint16")
+    numbers = _pool(x.shape, y.shape, kernel_size, stride, padding)
+    _launch("max_pool", y.size, (x, y, winner), numbers)
+    return y, winner
 
 
-def max_pool_backward(x, y, dy, kernel_size, stride, padding):
-    """dy to each window's first maximum.  x: (n, C, H, W);  y, dy: (n, C, oh, ow)  ->  dx like x"""
-    dx = cupy.empty(x.shape, x.dtype)
-    numbers = _pool(x, y, kernel_size, stride, padding)
-    _launch("max_pool_backward", dx.size, (x, y, dy, dx), numbers)
+def max_pool_backward(dy, winner, x_shape, kernel_size, stride, padding):
+    """dy to each window's winner.  dy, winner: (n, C, oh, ow)  ->  dx, (n, C, H, W) = x_shape"""
+    dx = cupy.empty(x_shape, dy.dtype)
+    numbers = _pool(x_shape, dy.shape, kernel_size, stride, padding)
+    _launch("max_pool_backward", dx.size, (dy, winner, dx), numbers)
     return dx
 
 
@@ -74,10 +97,10 @@ def _windows(shape, kernel_size, stride, padding):
     return *shape, *kernel_size, *stride, top, left, oh, ow
 
 
-def _pool(x, y, kernel_size, stride, padding):
+def _pool(x_shape, y_shape, kernel_size, stride, padding):
     """The numbers that the pooling loops take; a map is a map, of whatever image."""
-    n, c, h, w = x.shape
-    return n * c, h, w, *kernel_size, *stride, padding[0][0], padding[1][0], *y.shape[2:]
+    n, c, h, w = x_shape
+    return n * c, h, w, *kernel_size, *stride, padding[0][0], padding[1][0], *y_shape[2:]
 
 
 def _launch(name, threads, arrays, numbers):
@@ -85,12 +108,12 @@ def _launch(name, threads, arrays, numbers):
     if not threads:
         return
     arrays = [cupy.ascontiguousarray(array) for array in arrays]
-    dtypes = {array.dtype.name for array in arrays}
+    dtypes = {array.dtype.name for array in arrays} - {"uint16"}
     if len(dtypes) > 1 or not dtypes <= set(REALS):
         got = " and ".join(sorted(dtypes))
         raise UserError(f"{name}: expected float32 or float64, got {got}")
     wide = max(array.size for array in arrays) + THREADS >= 2**31
-    kernel = _kernel(name, arrays[0].dtype.name, wide)
+    kernel = _kernel(name, *dtypes, wide)
     integer = np.int64 if wide else np.int32
     kernel((-(-threads // THREADS),), (THREADS,), (*arrays, *map(integer, numbers)))
 

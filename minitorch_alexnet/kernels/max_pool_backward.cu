@@ -1,32 +1,22 @@
-// dx[map, p, q] = the sum of dy over the windows that this place wins: those whose first maximum in
-// reading order it is. A thread a place of x: it gathers, in the order in which NumPy's twin adds.
+// dx[map, p, q] = the sum of dy over the windows that this place wins.
+// A thread a place of x: it gathers, in the order in which NumPy's twin adds. Of the windows that hold
+// the place the last comes first: there it is at the first place.
 extern "C" __global__ void max_pool_backward(
-    const real *x, const real *y, const real *dy, real *dx,
+    const real *dy, const unsigned short *winner, real *dx,
     integer n, integer h, integer w, integer kh, integer kw,
     integer sh, integer sw, integer top, integer left, integer oh, integer ow)
 {
     const integer at = (integer)blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= n * h * w) return;
     const integer q = at % w, p = at / w % h, map = at / (w * h);
-    const real value = x[at];
-    x += map * h * w;
+    const integer down = p + top, along = q + left;
+    const integer last_row = down / sh < oh ? down / sh : oh - 1;
+    const integer last_column = along / sw < ow ? along / sw : ow - 1;
     real sum = 0;
-    for (integer j = 0; j < kw; j++) {
-        const integer along = q + left - j, column = along / sw;
-        if (along < 0 || along % sw || column >= ow) continue;
-        real down = 0;
-        for (integer i = 0; i < kh; i++) {
-            const integer below = p + top - i, row = below / sh;
-            if (below < 0 || below % sh || row >= oh) continue;
+    for (integer row = last_row, i = down - sh * row; row >= 0 && i < kh; row--, i += sh)
+        for (integer column = last_column, j = along - sw * column; column >= 0 && j < kw; column--, j += sw) {
             const integer window = (map * oh + row) * ow + column;
-            bool wins = value == y[window];
-            for (integer k = 0; wins && k < i * kw + j; k++) {  // does an earlier place win it?
-                const integer r = sh * row + k / kw - top, s = sw * column + k % kw - left;
-                wins = r < 0 || s < 0 || s >= w || x[r * w + s] != value;
-            }
-            if (wins) down += dy[window];
+            if (winner[window] == i * kw + j) sum += dy[window];
         }
-        sum += down;
-    }
     dx[at] = sum;
 }

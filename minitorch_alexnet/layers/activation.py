@@ -4,7 +4,7 @@ ReLU: y = max(0, x),  dy/dx = 1 where x > 0, else 0
 tanh: y = tanh x,     dy/dx = 1 - y²
 """
 
-from ..device import array_module, for_each_part
+from ..device import array_module
 from .base import Layer
 
 
@@ -13,21 +13,11 @@ class ReLU(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        xp = array_module(x)
-        y = xp.empty_like(x)
-        for_each_part(lambda part: xp.maximum(x[part], 0, out=y[part]), x)
-        if train:
-            self.cache = (y,)
-        return y
+        y = array_module(x).maximum(x, 0)
+        return y, y
 
-    def backward(self, dy, need_dx=True):
-        (y,) = self.take_cache()
-        if not need_dx:
-            return None
-        xp = array_module(y)
-        dx = xp.empty_like(y)
-        for_each_part(lambda part: xp.multiply(dy[part], y[part] > 0, out=dx[part]), y)
-        return dx
+    def backward(self, dy, y, need_dx=True):
+        return (dy * (y > 0) if need_dx else None), {}
 
 
 class Tanh(Layer):
@@ -35,18 +25,8 @@ class Tanh(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        xp = array_module(x)
-        y = xp.empty_like(x)
-        for_each_part(lambda part: xp.tanh(x[part], out=y[part]), x)
-        if train:
-            self.cache = (y,)
-        return y
+        y = array_module(x).tanh(x)
+        return y, y
 
-    def backward(self, dy, need_dx=True):
-        (y,) = self.take_cache()
-        if not need_dx:
-            return None
-        xp = array_module(y)
-        dx = xp.empty_like(y)
-        for_each_part(lambda part: xp.multiply(dy[part], 1 - y[part] ** 2, out=dx[part]), y)
-        return dx
+    def backward(self, dy, y, need_dx=True):
+        return (dy * (1 - y**2) if need_dx else None), {}

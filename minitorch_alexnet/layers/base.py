@@ -3,13 +3,14 @@
 import numpy as np
 
 from ..errors import ShapeError, UserError
+from ..init import he
 
 
 class Parameter:
     """Numbers a layer learns, and their gradient.
 
     data:     the weights
-    grad:     the loss's derivative by them, same shape; set (not added to) by each backward
+    grad:     the loss's derivative by them, same shape; Graph.backward sets it (and does not add)
     lr_scale: times the learning rate; 0 freezes: neither gradient nor update
     decay:    times the weight decay; the paper's nets have 1 on weights, 0 on biases
     """
@@ -24,24 +25,31 @@ class Parameter:
     def frozen(self) -> bool:
         return self.lr_scale == 0
 
-    def set_grad(self, grad) -> None:
-        self.grad = None if self.frozen else grad
+    @property
+    def drawn(self) -> bool:
+        """Has it numbers? Before that, data is zeros that take no memory and cannot be written."""
+        return any(self.data.strides)
 
     def __repr__(self) -> str:
         return f"Parameter({self.data.shape}, {self.data.dtype})"
 
 
 class Layer:
-    """A function of arrays and its derivative.
+    """A function of arrays and its derivative: two methods that know only what they are given.
 
-    Arrays are (n, C, H, W) or (n, features), floating point; the dtype that comes in goes out.
-    A layer does not move data, print, change its inputs, or know its name. One that draws random
-    numbers keeps its generator in `rng`, where a checkpoint looks for it.
+    Arrays are (n, C, H, W) or (n, features), floating point; the dtype that comes in goes out. A
+    layer holds its params, and in `rng` its generator if it draws random numbers; a call changes
+    nothing else, so that it may be called twice, from several threads, for a part of a batch. It
+    does not move data, print, change its inputs, or know its name.
+
+    per_image: each image's output is its own affair, and the params are small beside the images:
+               then a graph may deal the batch out in parts
     """
+
+    per_image = True
 
     def __init__(self):
         self.params: dict[str, Parameter] = {}
-        self.cache = None  # what backward needs; forward(train=True) writes it
 
     def output_shape(self, *input_shapes: tuple) -> tuple:
         """The shape of the output, given the inputs', all without the batch axis.
@@ -56,37 +64,29 @@ class Layer:
         return 0
 
     def forward(self, *inputs, train: bool = True):
+        """-> y, cache: the output, and whatever backward needs to know."""
         raise NotImplementedError(f"{type(self).__name__} needs a forward")
 
-    def backward(self, dy, need_dx: bool = True):
-        """The loss's derivative by the inputs, given that by the output; sets the params' grad.
+    def backward(self, dy, cache, need_dx: bool = True):
+        """-> dx, grads: the loss's derivatives by the inputs and by the params, given that by y.
 
-        Returns one array (a tuple if there are several inputs), or None if not need_dx.
-        Raises RuntimeError without a forward(train=True) before it.
+        dx: one array, a tuple if there are several inputs, or None if not need_dx
+        grads: by the params' names, {"weight": …}
         """
         raise NotImplementedError(f"{type(self).__name__} needs a backward")
-
-    def take_cache(self):
-        """The cache, which is used up by this; RuntimeError if forward left none."""
-        cache, self.cache = self.cache, None
-        if cache is None:
-            raise RuntimeError(
-                f"{type(self).__name__}: backward needs a forward(train=True) before it"
-            )
-        return cache
-
-    def forget(self) -> None:
-        """What a graph calls in place of a backward that nobody needs: no cache, no gradients."""
-        self.cache = None
-        for parameter in self.params.values():
-            parameter.grad = None
 
     def check(self, *inputs) -> tuple:
         """Refuse inputs that the layer cannot take; return its output's shape without the batch.
 
         Raises ShapeError on a wrong shape, UserError on a dtype that is not floating point or
-        not the parameters'.
+        not the parameters', and on parameters that nobody has drawn.
         """
+        for name, parameter in self.params.items():
+            if not parameter.drawn:
+                raise UserError(
+                    f"{self!r}: its {name} has no numbers yet: give the layer an rng, add it to a"
+                    " Graph with a seed, or load the net's weights"
+                )
         for x in inputs:
             if not np.issubdtype(x.dtype, np.floating):
                 raise UserError(f"{self!r}: expected floating-point input, got {x.dtype}")
@@ -99,7 +99,17 @@ class Layer:
         return self.output_shape(*(x.shape[1:] for x in inputs))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
+        settings = {k: v for k, v in vars(self).items() if k not in ("params", "rng")}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+
+
+def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter]:
+    """A weight of that shape, which rng draws as He or a Graph will, and a bias of zeros."""
+    weight = he(rng, shape) if rng else np.broadcast_to(np.float32(0), shape)
+    return {
+        "weight": Parameter(weight),
+        "bias": Parameter(np.zeros(shape[0], np.float32), decay=0),
+    }
 
 
 def as_pair(value) -> tuple:

@@ -1,4 +1,4 @@
-"""Convolution, as one matrix product a block of images (paper, section 3.5).
+"""Convolution, as one matrix product a band of the image (paper, section 3.5).
 
     y[o] = b[o] + Σ_c Σ_i Σ_j  weight[o, c, i, j] · x[c, s·row + i, s·column + j]
 
@@ -13,13 +13,10 @@ groups are what a layer of the paper is whose kernels read their own GPU's maps.
 
 import math
 
-import numpy as np
-
-from .. import init
-from ..device import array_module, blocks, for_each_block, for_each_part
+from ..device import array_module
 from ..errors import ShapeError
-from ..kernels import col2im, from_columns, im2col, to_columns
-from .base import Layer, Parameter, as_padding, as_pair, expect_maps, short
+from ..kernels import bands, col2im, empty, from_columns, im2col, to_columns
+from .base import Layer, affine, as_padding, as_pair, expect_maps, short
 
 
 class Conv2d(Layer):
@@ -27,7 +24,8 @@ class Conv2d(Layer):
 
     kernel_size, stride: an int or a (vertical, horizontal) pair
     padding: zeros around the image: an int, a pair, or ((top, bottom), (left, right))
-    params: weight (out_channels, in_channels // groups, kh, kw), He; bias (out_channels,), 0
+    params: weight (out_channels, in_channels // groups, kh, kw), bias (out_channels,)
+    rng: draws the weight as He; without one, a Graph does when the layer is added to it
 
     Raises ShapeError if the channels do not divide by groups or the kernel exceeds the image.
     """
@@ -45,11 +43,7 @@ class Conv2d(Layer):
             raise ShapeError(f"{self!r}: padding must not be negative")
         if in_channels % groups or out_channels % groups:
             raise ShapeError(f"{self!r}: {groups} groups must divide both channel counts")
-        shape = (out_channels, in_channels // groups, *self.kernel_size)
-        self.params = {
-            "weight": Parameter(init.he(rng or np.random.default_rng(0), shape)),
-            "bias": Parameter(np.zeros(out_channels, np.float32), decay=0),
-        }
+        self.params = affine((out_channels, in_channels // groups, *self.kernel_size), rng)
 
     def output_shape(self, shape):
         expect_maps(self, shape, self.in_channels)
@@ -68,63 +62,40 @@ class Conv2d(Layer):
         return self.params["weight"].data[0].size * math.prod(self.output_shape(shape))
 
     def forward(self, x, train=True):
-        xp, y_shape = array_module(x), self.check(x)
-        y = xp.empty((len(x), *y_shape), x.dtype)
-        weight = self.params["weight"].data.reshape(self.out_channels, -1)
-        bias = self.params["bias"].data[:, None, None]
+        y = empty(x, self.check(x))
+        weight, bias = self._matrix(), self.params["bias"].data[:, None, None]
+        for there, here, padding in bands(x, y, self.kernel_size, self.stride, self.padding):
+            columns = im2col(x[there], self.kernel_size, self.stride, padding)
+            for rows, outs in self._groups():
+                maps = weight[outs] @ columns[rows]  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
+                y[here][:, outs] = from_columns(maps, y[here][:, outs].shape) + bias[outs]
+        return y, x
 
-        def some(images):
-            for ins, outs in self._groups():
-                columns = im2col(x[images, ins], *self._geometry)
-                maps = weight[outs] @ columns  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
-                # the bias on the way back to NCHW: one pass
-                xp.add(from_columns(maps, y_shape[1:]), bias[outs], out=y[images, outs])
+    def backward(self, dy, x, need_dx=True):
+        xp, weight = array_module(x), self._matrix()
+        dx = xp.zeros_like(x) if need_dx else None
+        dw = xp.zeros(weight.shape[::-1], x.dtype)  # (C/g·kh·kw, O): BLAS is faster that way
+        for there, here, padding in bands(x, dy, self.kernel_size, self.stride, self.padding):
+            columns = im2col(x[there], self.kernel_size, self.stride, padding)
+            maps = to_columns(dy[here])
+            for rows, outs in self._groups():
+                dw[:, outs] += columns[rows] @ maps[outs].T  # (C/g·kh·kw, windows) @ (windows, O/g)
+                if need_dx:  # (C/g·kh·kw, O/g) @ (O/g, windows), in place of what was read
+                    xp.matmul(weight[outs].T, maps[outs], out=columns[rows])
+            if need_dx:
+                col2im(columns, dx[there], self.kernel_size, self.stride, padding)
+        dw = dw.T.reshape(self.params["weight"].data.shape)
+        return dx, {"weight": dw, "bias": dy.sum(axis=(0, 2, 3))}
 
-        for_each_block(some, x, self._columns_bytes(y))
-        if train:
-            self.cache = (x,)
-        return y
-
-    def backward(self, dy, need_dx=True):
-        (x,) = self.take_cache()
-        xp, weights, bias = array_module(x), self.params["weight"], self.params["bias"]
-        weight = weights.data.reshape(self.out_channels, -1)
-        dx = xp.empty(x.shape, x.dtype) if need_dx else None
-        row_bytes, geometry = self._columns_bytes(dy), self._geometry
-
-        def some(part):
-            dw = xp.zeros(weight.shape[::-1], x.dtype)  # (C/g·kh·kw, O): BLAS is faster that way
-            db = xp.zeros(len(weight), x.dtype)
-            for ins, outs in self._groups():
-                for images in blocks(x, part, row_bytes):
-                    maps = to_columns(dy[images, outs])
-                    db[outs] += maps.sum(axis=1)
-                    if not weights.frozen:
-                        columns = im2col(x[images, ins], *geometry)
-                        dw[:, outs] += columns @ maps.T  # (C/g·kh·kw, windows) @ (windows, O/g)
-                    if need_dx:
-                        columns = weight[outs].T @ maps  # (C/g·kh·kw, O/g) @ (O/g, windows)
-                        dx[images, ins] = col2im(columns, x[images, ins].shape, *geometry)
-            return dw, db
-
-        parts = for_each_part(some, x, row_bytes)
-        weights.set_grad(sum(dw for dw, _ in parts).T.reshape(weights.data.shape))
-        bias.set_grad(sum(db for _, db in parts))
-        return dx
-
-    @property
-    def _geometry(self):
-        return self.kernel_size, self.stride, self.padding
+    def _matrix(self):
+        """The weight as (O, C/g·kh·kw)."""
+        return self.params["weight"].data.reshape(self.out_channels, -1)
 
     def _groups(self):
-        """The input channels and the output channels that belong together."""
-        ins, outs = self.in_channels // self.groups, self.out_channels // self.groups
+        """The rows of columns and the output channels that belong together."""
+        rows, outs = self._matrix().shape[1], self.out_channels // self.groups
         for g in range(self.groups):
-            yield slice(g * ins, (g + 1) * ins), slice(g * outs, (g + 1) * outs)
-
-    def _columns_bytes(self, y):
-        """What the columns of one group take for one image."""
-        return self.params["weight"].data[0].size * math.prod(y.shape[2:]) * y.itemsize
+            yield slice(g * rows, (g + 1) * rows), slice(g * outs, (g + 1) * outs)
 
     def __repr__(self):
         text = f"Conv2d({self.in_channels}, {self.out_channels}, {short(self.kernel_size)}"

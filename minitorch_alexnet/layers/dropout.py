@@ -17,9 +17,10 @@ from .base import Layer
 class Dropout(Layer):
     """Any shape -> the same.
 
-    rng: the NumPy generator that draws the masks; default: default_rng(0). Give each Dropout of a
-    net one of its own, else those of equal width drop the same units.
+    rng: the NumPy generator that draws the masks; a Graph gives one to a layer that has none
     """
+
+    per_image = False  # one generator draws for the whole batch
 
     def __init__(self, p=0.5, rescale="test", rng=None):
         super().__init__()
@@ -27,22 +28,21 @@ class Dropout(Layer):
             raise UserError(f"Dropout: p must be in 0 ≤ p < 1, got {p}")
         if rescale not in ("test", "train"):
             raise UserError(f'Dropout: rescale must be "test" or "train", got {rescale!r}')
-        self.p, self.rescale = float(p), rescale
-        self.rng = rng or np.random.default_rng(0)
+        self.p, self.rescale, self.rng = float(p), rescale, rng
 
     def forward(self, x, train=True):
         self.check(x)
         keep = 1 - self.p
         if not train:
-            return x * keep if self.rescale == "test" else x
+            return (x * keep if self.rescale == "test" else x), None
+        if self.rng is None:
+            raise UserError(f"{self!r}: it needs a generator to draw from: give it an rng")
         kept = array_module(x).asarray(self.rng.random(x.shape, np.float32) >= self.p)
-        scale = 1 if self.rescale == "test" else 1 / keep
-        self.cache = (kept * x.dtype.type(scale),)
-        return x * self.cache[0]
+        mask = kept * x.dtype.type(1 if self.rescale == "test" else 1 / keep)
+        return x * mask, mask
 
-    def backward(self, dy, need_dx=True):
-        (mask,) = self.take_cache()
-        return dy * mask if need_dx else None
+    def backward(self, dy, mask, need_dx=True):
+        return (dy * mask if need_dx else None), {}
 
     def __repr__(self):
         return f"Dropout({self.p:g}, rescale={self.rescale!r})"

@@ -12,11 +12,7 @@ class Flatten(Layer):
         return (math.prod(shape),)
 
     def forward(self, x, train=True):
-        (features,) = self.check(x)
-        if train:
-            self.cache = (x.shape,)
-        return x.reshape(len(x), features)
+        return x.reshape(len(x), *self.check(x)), x.shape
 
-    def backward(self, dy, need_dx=True):
-        (shape,) = self.take_cache()
-        return dy.reshape(shape) if need_dx else None
+    def backward(self, dy, shape, need_dx=True):
+        return (dy.reshape(shape) if need_dx else None), {}

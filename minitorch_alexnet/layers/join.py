@@ -1,34 +1,27 @@
 """Where the paths of a graph meet: the way to another device (paper, section 3.2), and a join."""
 
+from itertools import pairwise
+
+import numpy as np
+
 from ..device import Device, array_module
 from ..errors import ShapeError
 from .base import Layer
 
 
 class Copy(Layer):
-    """A copy on another device; the only layer that crosses. Backward is the reverse copy.
-
-    bytes_forward, bytes_backward: what has crossed so far
-    """
+    """A copy on another device; the only layer that crosses. Backward is the reverse copy."""
 
     def __init__(self, to: Device | str):
         super().__init__()
         self.to = Device(to)
-        self.bytes_forward = self.bytes_backward = 0
 
     def forward(self, x, train=True):
         self.check(x)
-        self.bytes_forward += x.nbytes
-        if train:
-            self.cache = (Device.of(x),)
-        return self.to.copy(x)
+        return self.to.copy(x), Device.of(x)
 
-    def backward(self, dy, need_dx=True):
-        (source,) = self.take_cache()
-        if not need_dx:
-            return None
-        self.bytes_backward += dy.nbytes
-        return source.copy(dy)
+    def backward(self, dy, source, need_dx=True):
+        return (source.copy(dy) if need_dx else None), {}
 
     def __repr__(self):
         return f"Copy(to={str(self.to)!r})"
@@ -49,16 +42,11 @@ class Concat(Layer):
                 f"{self!r}: inputs must have one batch size and one dtype, got "
                 + ", ".join(f"{len(x)} of {x.dtype}" for x in xs)
             )
-        if train:
-            self.cache = tuple(x.shape[1] for x in xs)
-        return array_module(xs[0]).concatenate(xs, axis=1)
+        ends = np.cumsum([x.shape[1] for x in xs])
+        return array_module(xs[0]).concatenate(xs, axis=1), ends
 
-    def backward(self, dy, need_dx=True):
-        widths = self.take_cache()
+    def backward(self, dy, ends, need_dx=True):
         if not need_dx:
-            return None
-        pieces, start = [], 0
-        for width in widths:
-            pieces.append(dy[:, start : start + width])
-            start += width
-        return tuple(pieces) if len(pieces) > 1 else pieces[0]
+            return None, {}
+        pieces = tuple(dy[:, a:b] for a, b in pairwise([0, *ends]))
+        return (pieces if len(pieces) > 1 else pieces[0]), {}

@@ -2,33 +2,30 @@
 
     dW = dyᵀ @ x        db = Σ_n dy        dx = dy @ W
 
-The weights are far larger than the batch, so it is their rows and columns that are dealt out.
+The weights are far larger than the images, so it is not the batch that is dealt out to the cores:
+`product` deals out the weights.
 """
 
-import numpy as np
-
-from .. import init
-from ..device import array_module, for_each_part
 from ..errors import ShapeError
-from .base import Layer, Parameter
+from ..workers import product
+from .base import Layer, affine
 
 
 class Linear(Layer):
     """(n, in_features) -> (n, out_features).
 
-    params: weight (out_features, in_features), He; bias (out_features,), 0
+    params: weight (out_features, in_features), bias (out_features,)
+    rng: draws the weight as He; without one, a Graph does when the layer is added to it
     """
+
+    per_image = False
 
     def __init__(self, in_features, out_features, rng=None):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         if min(in_features, out_features) < 1:
             raise ShapeError(f"{self!r}: both sizes must be at least 1")
-        weight = init.he(rng or np.random.default_rng(0), (out_features, in_features))
-        self.params = {
-            "weight": Parameter(weight),
-            "bias": Parameter(np.zeros(out_features, np.float32), decay=0),
-        }
+        self.params = affine((out_features, in_features), rng)
 
     def output_shape(self, shape):
         if shape != (self.in_features,):
@@ -43,38 +40,14 @@ class Linear(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        weight, bias = self.params["weight"].data, self.params["bias"].data
-        y = array_module(x).empty((len(x), self.out_features), x.dtype)
+        y = product(x, self.params["weight"].data.T)  # (n, in) @ (in, out)
+        y += self.params["bias"].data
+        return y, x
 
-        def some(rows):
-            y[:, rows] = x @ weight[rows].T  # (n, in) @ (in, rows)
-            y[:, rows] += bias[rows]
-
-        for_each_part(some, weight)
-        if train:
-            self.cache = (x,)
-        return y
-
-    def backward(self, dy, need_dx=True):
-        (x,) = self.take_cache()
-        xp, weight, bias = array_module(x), self.params["weight"], self.params["bias"]
-        dw, dx = xp.empty(weight.data.shape, x.dtype), xp.empty(x.shape, x.dtype)
-
-        def some_rows(rows):
-            xp.matmul(dy[:, rows].T, x, out=dw[rows])  # (rows, n) @ (n, in)
-
-        if not weight.frozen:
-            for_each_part(some_rows, weight.data)
-        weight.set_grad(dw)
-        bias.set_grad(dy.sum(axis=0))
-        if not need_dx:
-            return None
-
-        def some_columns(columns):
-            dx[:, columns] = dy @ weight.data[:, columns]  # (n, out) @ (out, columns)
-
-        for_each_part(some_columns, weight.data.T)
-        return dx
+    def backward(self, dy, x, need_dx=True):
+        dw = product(dy.T, x)  # (out, n) @ (n, in)
+        dx = product(dy, self.params["weight"].data) if need_dx else None  # (n, out) @ (out, in)
+        return dx, {"weight": dw, "bias": dy.sum(axis=0)}
 
     def __repr__(self):
         return f"Linear({self.in_features}, {self.out_features})"

@@ -8,7 +8,7 @@ its neighbours at the same place.
 
 import numpy as np
 
-from ..device import array_module, for_each_block, fuse
+from ..device import array_module, fuse
 from ..errors import ShapeError
 from ..kernels import window_sum
 from .base import Layer, expect_maps
@@ -41,37 +41,19 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        xp = array_module(x)
-        y, s = xp.empty(x.shape, x.dtype), xp.empty(x.shape, x.dtype)
-        a, k, beta = map(x.dtype.type, (self._a(), self.k, self.beta))
+        s = window_sum(x * x, *self._reach(), self.groups)
+        y = _normalise(x, s, *map(x.dtype.type, (self._a(), self.k, self.beta)))
+        return y, (x, s)
 
-        def some(images):
-            block = self._grouped(x[images])
-            total = window_sum(block * block, *self._reach())
-            _normalise(block, total, a, k, beta, *map(self._grouped, (s[images], y[images])))
-
-        for_each_block(some, x, 4 * x[:1].nbytes)
-        if train:
-            self.cache = x, s
-        return y
-
-    def backward(self, dy, need_dx=True):
-        x, s = self.take_cache()
+    def backward(self, dy, cache, need_dx=True):
+        # dx_j = dy_j · s_j^(-β) - 2aβ · x_j · Σ_i dy_i · y_i / s_i, over the i whose window holds
+        # j: the window's mirror image
         if not need_dx:
-            return None
-        dx = array_module(x).empty(x.shape, x.dtype)
-        factor, beta = map(x.dtype.type, (2 * self._a() * self.beta, self.beta))
-        before, after = self._reach()
-
-        def some(images):
-            block, scale, g, out = (self._grouped(z[images]) for z in (x, s, dy, dx))
-            # dx_j = g_j · s_j^(-β) - 2aβ · x_j · Σ_i g_i · y_i / s_i, over the i whose window
-            # holds j: the window's mirror image
-            crossed = window_sum(_damp(block, scale, g, beta, out), after, before)
-            _combine(block, crossed, factor, out)
-
-        for_each_block(some, x, 4 * x[:1].nbytes)
-        return dx
+            return None, {}
+        x, s = cache
+        damped, crossing = _damp(dy, x, s, x.dtype.type(self.beta))
+        crossed = window_sum(crossing, *reversed(self._reach()), self.groups)
+        return _combine(damped, x, crossed, x.dtype.type(2 * self._a() * self.beta)), {}
 
     def _a(self):
         return self.alpha / self.size if self.alpha_over_size else self.alpha
@@ -79,11 +61,6 @@ class LocalResponseNorm(Layer):
     def _reach(self):
         """How many channels a window holds before and after its own."""
         return self.size // 2, (self.size - 1) // 2
-
-    def _grouped(self, x):
-        """Groups as if they were images: (n, C, H, W) -> (n·groups, C/groups, H, W)."""
-        n, c, h, w = x.shape
-        return x.reshape(n * self.groups, c // self.groups, h, w)
 
     def __repr__(self):
         return (
@@ -97,22 +74,23 @@ class LocalResponseNorm(Layer):
 
 
 @fuse
-def _normalise(x, total, a, k, beta, s, y):
-    array_module(x).multiply(total, a, out=s)
+def _normalise(x, s, a, k, beta):
+    """x · s^(-β), where s, the sums of squares, becomes k + a · s."""
+    s *= a
     s += k
-    array_module(x).divide(x, _power(s, beta), out=y)
+    return x / _power(s, beta)
 
 
 @fuse
-def _damp(x, s, g, beta, damped):
-    """g · s^(-β) into `damped`; returns g · y / s."""
-    array_module(x).divide(g, _power(s, beta), out=damped)
-    return damped * x / s
+def _damp(dy, x, s, beta):
+    """dy · s^(-β), and dy · y / s."""
+    damped = dy / _power(s, beta)
+    return damped, damped * x / s
 
 
 @fuse
-def _combine(x, crossed, factor, dx):
-    dx -= crossed * x * factor
+def _combine(damped, x, crossed, factor):
+    return damped - crossed * x * factor
 
 
 def _power(s, beta):

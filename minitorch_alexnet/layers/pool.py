@@ -7,7 +7,6 @@
 Where windows overlap one input can win several times, and then its gradients add.
 """
 
-from ..device import array_module, for_each_block
 from ..errors import ShapeError
 from ..kernels import max_pool, max_pool_backward
 from .base import Layer, as_padding, as_pair, expect_maps, short
@@ -53,32 +52,17 @@ class MaxPool2d(Layer):
         return out - 1 if (out - 1) * stride >= size + pads[0] else out
 
     def forward(self, x, train=True):
-        y_shape = self.check(x)
-        y = array_module(x).empty((len(x), *y_shape), x.dtype)
+        _, *size = self.check(x)
+        y, winner = max_pool(x, *self._geometry, tuple(size))
+        return y, (winner, x.shape)
 
-        def some(images):
-            y[images] = max_pool(
-                x[images], self.kernel_size, self.stride, self.padding, y_shape[1:]
-            )
+    def backward(self, dy, cache, need_dx=True):
+        winner, x_shape = cache
+        return (max_pool_backward(dy, winner, x_shape, *self._geometry) if need_dx else None), {}
 
-        for_each_block(some, x, 4 * x[:1].nbytes)
-        if train:
-            self.cache = x, y
-        return y
-
-    def backward(self, dy, need_dx=True):
-        x, y = self.take_cache()
-        if not need_dx:
-            return None
-        dx = array_module(x).empty_like(x)
-
-        def some(images):
-            dx[images] = max_pool_backward(
-                x[images], y[images], dy[images], self.kernel_size, self.stride, self.padding
-            )
-
-        for_each_block(some, x, 4 * x[:1].nbytes)
-        return dx
+    @property
+    def _geometry(self):
+        return self.kernel_size, self.stride, self.padding
 
     def __repr__(self):
         text = f"MaxPool2d({short(self.kernel_size)}, stride={short(self.stride)}"

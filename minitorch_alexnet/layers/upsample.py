@@ -22,15 +22,11 @@ class Upsample(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        if train:
-            self.cache = (x.shape,)
-        return x.repeat(self.scale_factor, axis=2).repeat(self.scale_factor, axis=3)
+        return x.repeat(self.scale_factor, axis=2).repeat(self.scale_factor, axis=3), None
 
-    def backward(self, dy, need_dx=True):
-        ((n, c, h, w),) = self.take_cache()
-        if not need_dx:
-            return None
-        return dy.reshape(n, c, h, self.scale_factor, w, self.scale_factor).sum(axis=(3, 5))
+    def backward(self, dy, cache, need_dx=True):
+        (n, c, h, _), s = dy.shape, self.scale_factor
+        return (dy.reshape(n, c, h // s, s, -1, s).sum(axis=(3, 5)) if need_dx else None), {}
 
     def __repr__(self):
         return f"Upsample({self.scale_factor})"

@@ -3,12 +3,14 @@
 The two-device net is written out in full; the others share `_paper_order`, `_last_convolutions`
 and `_classifier` where they are alike. Every function takes
 
-    num_classes: outputs;  seed: draws the weights and the dropout masks
+    num_classes: outputs
+    seed: draws the weights and the dropout masks; None leaves the weights to load_state_dict
     channels: of the image, 3 for RGB;  dropout: the share of silent units after fc6 and fc7
     devices: where the net lives, "cpu"; for `alexnet` two of them, "cpu:0,cpu:1"
 """
 
 import math
+from collections.abc import Sequence
 
 from .. import init
 from ..errors import UserError
@@ -25,7 +27,6 @@ from ..layers import (
     ReLU,
     Upsample,
 )
-from ..streams import stream
 
 # 224 = 4·55 + 4 leaves three pixels too few for a 55th kernel: the original adds them as zeros
 # at the bottom and at the right, and only there. The mean is subtracted, so zero is the mean.
@@ -38,7 +39,7 @@ def alexnet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu:0,cp
     devices: the towers' two, "cpu:0,cpu:1", "cpu,cuda:0", …; a single one holds both
     """
     first, second = _two(devices)
-    net = Graph((channels, 224, 224), device=first)
+    net = Graph((channels, 224, 224), device=first, seed=None)
     net.add("image_b", Copy(to=second), "image")
     for tower, image in ("a", "image"), ("b", "image_b"):
         net.add("conv1", Conv2d(channels, 48, 11, stride=4, padding=CEIL), image, tower=tower)
@@ -60,25 +61,25 @@ def alexnet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu:0,cp
         net.add("pool5", MaxPool2d(3, stride=2), tower=tower)
         net.add("flatten", Flatten(), tower=tower)
     _share(net, "flatten", "both5", first, second)
-    for number, tower in (60, "a"), (61, "b"):
+    for tower in "ab":
         net.add("fc6", Linear(256 * 6 * 6, 2048), f"both5{tower}", tower=tower)
         net.add("relu6", ReLU(), tower=tower)
-        net.add("drop6", Dropout(dropout, rng=stream(seed, "dropout", number)), tower=tower)
+        net.add("drop6", Dropout(dropout), tower=tower)
     _share(net, "drop6", "both6", first, second)
-    for number, tower in (70, "a"), (71, "b"):
+    for tower in "ab":
         net.add("fc7", Linear(4096, 2048), f"both6{tower}", tower=tower)
         net.add("relu7", ReLU(), tower=tower)
-        net.add("drop7", Dropout(dropout, rng=stream(seed, "dropout", number)), tower=tower)
+        net.add("drop7", Dropout(dropout), tower=tower)
     net.add("drop7b_to_a", Copy(to=first), "drop7b")
     net.add("both7", Concat(), ("drop7a", "drop7b_to_a"))
     net.add("fc8", Linear(4096, num_classes))
-    init.initialise(net, stream(seed, "weights"), init.PAPER)
+    init.initialise(net, seed, init.PAPER)
     return net
 
 
-def _two(devices: str) -> tuple[str, str]:
-    names = [name.strip() for name in devices.split(",")]
-    if len(names) > 2:
+def _two(devices: str | Sequence) -> tuple[str, str]:
+    names = devices.split(",") if isinstance(devices, str) else list(devices)
+    if not 1 <= len(names) <= 2:
         raise UserError(f"the net has two towers: expected two devices, got {devices}")
     return names[0], names[-1]
 
@@ -96,42 +97,42 @@ def _share(net: Graph, node: str, joined: str, first: str, second: str) -> None:
 
 def alexnet_merged(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -> Graph:
     """`alexnet` on one device: a group is a tower, and LRN keeps to its group. Same weights."""
-    net = Graph((channels, 224, 224), device=devices)
+    net = Graph((channels, 224, 224), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 96, 11, stride=4, padding=CEIL))
     _paper_order(net, (96, 256, 384, 384, 256), groups=2)
-    _classifier(net, 4096, num_classes, dropout, seed)
-    init.initialise(net, stream(seed, "weights"), init.PAPER)
+    _classifier(net, 4096, num_classes, dropout)
+    init.initialise(net, seed, init.PAPER)
     return net
 
 
 def alexnet_one_column(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -> Graph:
     """The net most people call AlexNet: images (channels, 227, 227), no groups anywhere."""
-    net = Graph((channels, 227, 227), device=devices)
+    net = Graph((channels, 227, 227), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 96, 11, stride=4))
     _paper_order(net, (96, 256, 384, 384, 256), groups=1)
-    _classifier(net, 4096, num_classes, dropout, seed)
-    init.initialise(net, stream(seed, "weights"), init.PAPER)
+    _classifier(net, 4096, num_classes, dropout)
+    init.initialise(net, seed, init.PAPER)
     return net
 
 
 def alexnet_control(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -> Graph:
     """The one-GPU net that the paper compares with (section 3.2): half the kernels, conv5 whole."""
-    net = Graph((channels, 224, 224), device=devices)
+    net = Graph((channels, 224, 224), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 48, 11, stride=4, padding=CEIL))
     _paper_order(net, (48, 128, 192, 192, 256), groups=1)
-    _classifier(net, 4096, num_classes, dropout, seed)
-    init.initialise(net, stream(seed, "weights"), init.PAPER)
+    _classifier(net, 4096, num_classes, dropout)
+    init.initialise(net, seed, init.PAPER)
     return net
 
 
 def fashion_alexnet(num_classes=10, seed=0, channels=1, dropout=0.5, devices="cpu") -> Graph:
     """`alexnet-merged` for images (channels, 28, 28), eight times enlarged: a GPU's pastime."""
-    net = Graph((channels, 28, 28), device=devices)
+    net = Graph((channels, 28, 28), device=devices, seed=None)
     net.add("enlarge", Upsample(8))
     net.add("conv1", Conv2d(channels, 96, 11, stride=4, padding=CEIL))
     _paper_order(net, (96, 256, 384, 384, 256), groups=2)
-    _classifier(net, 4096, num_classes, dropout, seed)
-    init.initialise(net, stream(seed, "weights"), init.STANDARDIZED)
+    _classifier(net, 4096, num_classes, dropout)
+    init.initialise(net, seed, init.STANDARDIZED)
     return net
 
 
@@ -144,11 +145,11 @@ def alexnet_small(
     """
     if not 56 <= size <= 128:
         raise UserError(f"alexnet-small takes images of 56 to 128 pixels, got {size}")
-    net = Graph((channels, size, size), device=devices)
+    net = Graph((channels, size, size), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 48, 7, stride=2, padding=3))
     _paper_order(net, (48, 128, 192, 192, 128), groups=2)
-    _classifier(net, 1024, num_classes, dropout, seed)
-    init.initialise(net, stream(seed, "weights"), init.PAPER)
+    _classifier(net, 1024, num_classes, dropout)
+    init.initialise(net, seed, init.PAPER)
     return net
 
 
@@ -177,13 +178,13 @@ def _last_convolutions(net: Graph, maps: tuple, groups: int) -> None:
     net.add("pool5", MaxPool2d(3, stride=2))
 
 
-def _classifier(net: Graph, width, num_classes, dropout, seed, rescale="test") -> None:
+def _classifier(net: Graph, width, num_classes, dropout, rescale="test") -> None:
     """fc6 and fc7 with `width` units, each with ReLU and dropout after it, and fc8."""
     (features,) = net.add("flatten", Flatten())
     for number, inputs in (6, features), (7, width):
         net.add(f"fc{number}", Linear(inputs, width))
         net.add(f"relu{number}", ReLU())
-        net.add(f"drop{number}", Dropout(dropout, rescale, stream(seed, "dropout", number)))
+        net.add(f"drop{number}", Dropout(dropout, rescale))
     net.add("fc8", Linear(width, num_classes))
 
 
@@ -198,7 +199,7 @@ def alexnet_as_trained(num_classes=1000, seed=0, channels=3, dropout=0.5, device
     the second normalisation that net 145 has before pool2, over 5×5 neighbours within each map;
     and its log divides the weights' rate alone, where a schedule of ours divides the biases', too.
     """
-    net = Graph((channels, 224, 224), device=devices)
+    net = Graph((channels, 224, 224), device=devices, seed=None)
     norm = {"alpha": 1e-4, "beta": 0.75, "k": 2, "alpha_over_size": True, "groups": 2}
     net.add("conv1", Conv2d(channels, 96, 11, stride=4, padding=CEIL))
     net.add("norm1", LocalResponseNorm(5, **norm))
@@ -209,9 +210,9 @@ def alexnet_as_trained(num_classes=1000, seed=0, channels=3, dropout=0.5, device
     net.add("norm2", LocalResponseNorm(5, **norm))
     net.add("pool2", MaxPool2d(3, stride=2))
     _last_convolutions(net, (256, 384, 384, 256), groups=2)
-    _classifier(net, 4096, num_classes, dropout, seed)
+    _classifier(net, 4096, num_classes, dropout)
     wider = dict.fromkeys(("conv3.weight", "conv4.weight", "conv5.weight"), init.gaussian(0.03))
-    init.initialise(net, stream(seed, "weights"), init.PAPER | wider)
+    init.initialise(net, seed, init.PAPER | wider)
     _double_bias_rates(net)
     return net
 
@@ -222,7 +223,7 @@ def caffenet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -
     LRN runs over all maps; dropout is inverted; biases learn at twice the rate; fc6 and fc7
     start at .005. Source: models/bvlc_reference_caffenet in BVLC's Caffe.
     """
-    net = Graph((channels, 227, 227), device=devices)
+    net = Graph((channels, 227, 227), device=devices, seed=None)
     norm = {"alpha": 1e-4, "beta": 0.75, "k": 1, "alpha_over_size": True}
     net.add("conv1", Conv2d(channels, 96, 11, stride=4))
     net.add("relu1", ReLU())
@@ -233,9 +234,9 @@ def caffenet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu") -
     net.add("pool2", MaxPool2d(3, stride=2))
     net.add("norm2", LocalResponseNorm(5, **norm))
     _last_convolutions(net, (256, 384, 384, 256), groups=2)
-    _classifier(net, 4096, num_classes, dropout, seed, rescale="train")
+    _classifier(net, 4096, num_classes, dropout, rescale="train")
     narrower = dict.fromkeys(("fc6.weight", "fc7.weight"), init.gaussian(0.005))
-    init.initialise(net, stream(seed, "weights"), init.PAPER | narrower)
+    init.initialise(net, seed, init.PAPER | narrower)
     _double_bias_rates(net)
     return net
 
@@ -246,7 +247,7 @@ def alexnet_glorot(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="c
     Images (channels, 224, 224); conv1 54×54, the pools 26, 12 and 5; Glorot's weights, zero
     biases, inverted dropout, no weight decay.
     """
-    net = Graph((channels, 224, 224), device=devices)
+    net = Graph((channels, 224, 224), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 96, 11, stride=4))
     net.add("relu1", ReLU())
     net.add("pool1", MaxPool2d(3, stride=2))
@@ -254,9 +255,9 @@ def alexnet_glorot(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="c
     net.add("relu2", ReLU())
     net.add("pool2", MaxPool2d(3, stride=2))
     _last_convolutions(net, (256, 384, 384, 256), groups=1)
-    _classifier(net, 4096, num_classes, dropout, seed, rescale="train")
+    _classifier(net, 4096, num_classes, dropout, rescale="train")
     rules = {"weight": init.glorot, "bias": init.constant(0)}
-    init.initialise(net, stream(seed, "weights"), rules)
+    init.initialise(net, seed, rules)
     for parameter in net.named_parameters().values():
         parameter.decay = 0
     return net
@@ -268,7 +269,7 @@ def torchvision(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu"
     Images (channels, 224, 224) with two zeros on every side; 64 to 256 maps, no groups, no LRN;
     inverted dropout before fc6 and fc7 (not after); weights and biases U(±1/√fan-in), PyTorch's.
     """
-    net = Graph((channels, 224, 224), device=devices)
+    net = Graph((channels, 224, 224), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 64, 11, stride=4, padding=2))
     net.add("relu1", ReLU())
     net.add("pool1", MaxPool2d(3, stride=2))
@@ -277,19 +278,19 @@ def torchvision(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu"
     net.add("pool2", MaxPool2d(3, stride=2))
     _last_convolutions(net, (192, 384, 256, 256), groups=1)
     net.add("flatten", Flatten())
-    net.add("drop6", Dropout(dropout, rescale="train", rng=stream(seed, "dropout", 6)))
+    net.add("drop6", Dropout(dropout, rescale="train"))
     net.add("fc6", Linear(256 * 6 * 6, 4096))
     net.add("relu6", ReLU())
-    net.add("drop7", Dropout(dropout, rescale="train", rng=stream(seed, "dropout", 7)))
+    net.add("drop7", Dropout(dropout, rescale="train"))
     net.add("fc7", Linear(4096, 4096))
     net.add("relu7", ReLU())
     net.add("fc8", Linear(4096, num_classes))
     rules = {}
-    for name, weight in net.state_dict().items():
+    for name, (shape, _) in net.state_shapes().items():
         if name.endswith(".weight"):
-            bound = 1 / math.sqrt(weight[0].size)
+            bound = 1 / math.sqrt(math.prod(shape[1:]))
             rules |= dict.fromkeys((name, name.replace("weight", "bias")), init.uniform(bound))
-    init.initialise(net, stream(seed, "weights"), rules)
+    init.initialise(net, seed, rules)
     return net
 
 

@@ -4,7 +4,6 @@ from .. import init
 from ..errors import UserError
 from ..graph import Graph
 from ..layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
-from ..streams import stream
 
 
 def fashion(
@@ -18,7 +17,7 @@ def fashion(
     """
     if not 24 <= size <= 32:
         raise UserError(f"fashion takes images of 24 to 32 pixels, got {size}")
-    net = Graph(input_shape=(channels, size, size), device=devices)
+    net = Graph(input_shape=(channels, size, size), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 16, 5))
     net.add("relu1", ReLU())
     net.add("norm1", LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2, groups=2))
@@ -37,10 +36,10 @@ def fashion(
     (features,) = net.add("flatten", Flatten())
     net.add("fc6", Linear(features, 256))
     net.add("relu6", ReLU())
-    net.add("drop6", Dropout(dropout, rng=stream(seed, "dropout", 6)))
+    net.add("drop6", Dropout(dropout))
     net.add("fc7", Linear(256, 256))
     net.add("relu7", ReLU())
-    net.add("drop7", Dropout(dropout, rng=stream(seed, "dropout", 7)))
+    net.add("drop7", Dropout(dropout))
     net.add("fc8", Linear(256, num_classes))
-    init.initialise(net, stream(seed, "weights"), init.STANDARDIZED)
+    init.initialise(net, seed, init.STANDARDIZED)
     return net

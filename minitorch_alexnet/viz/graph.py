@@ -30,6 +30,7 @@ from ..layers import (
     Upsample,
 )
 from ..layers.base import short
+from ..summary import crossings
 from .figure import Figure
 from .run import DPI, fit, inches
 
@@ -117,7 +118,7 @@ class Cell:
 
 @dataclass
 class Edge:
-    """What a cell reads of another. crossing: net.crossings()' row of the Copy on the way."""
+    """What a cell reads of another. crossing: crossings' row of the Copy on the way."""
 
     source: Cell
     target: Cell
@@ -199,7 +200,7 @@ def _cells(net: Graph, nodes: dict[str, Node], column: dict[str, int]):
         kinds = [isinstance(node.layer, Copy) for node in (nodes[name], *readers[name])]
         return kinds == [True, False]
 
-    rows = {row["edge"].split(" -> ")[1]: row for row in net.crossings()}
+    rows = {row["edge"].split(" -> ")[1]: row for row in crossings(net)}
     cells, edges, home = [], [], {}
     for node in nodes.values():
         if is_arrow(node.name):
@@ -380,7 +381,7 @@ def _notes(net: Graph, nodes: dict[str, Node]) -> list[str]:
         f"{parameters:,} parameters, {products:,} multiply-adds an image",
     ]
     totals = {"maps in all": [0, 0], "the image itself": [0, 0]}
-    for row in net.crossings():
+    for row in crossings(net):
         whole = row["edge"].startswith(f"{IMAGE} ->")
         total = totals["the image itself" if whole else "maps in all"]
         total[0] += row["bytes_forward"]

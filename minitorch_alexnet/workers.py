@@ -1,0 +1,303 @@
+"""Threads that compute, one a core, while BLAS keeps to one thread itself.
+
+The caller's thread only waits. Python delivers Ctrl-C to the main thread alone, so wherever it
+lands, the threads here finish what they are at and leave BLAS as it was.
+"""
+
+import contextlib
+import contextvars
+import ctypes
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from queue import SimpleQueue
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from .device import array_module
+from .errors import UserError
+
+LEAST_PART = 8  # images: enough for long rows in memory
+PART_BYTES = 1024 * 1024  # of an image's largest maps, for all images of a part
+MOST_PIECES = 16  # of a product, or of an update
+PIECE_BYTES = 1024 * 1024  # to work on less is done sooner than handed over
+
+
+def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
+    """The parts of a batch: the same ones on any number of cores.
+
+    image_bytes: of the largest maps that an image has on its way
+
+    Three quarters of a batch go into equal parts, the rest into halves of such, for the cores that
+    are done first. A part has LEAST_PART images, or more if they are small and the batch is large.
+    """
+    size = max(LEAST_PART, min(images // 8, PART_BYTES // image_bytes))
+    size = min(size, -(-images // 2))
+    large = images * 3 // 4 // size * size
+    ends = [*range(0, large, size), *range(large, images, -(-size // 2)), images]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def pieces(x) -> list[slice]:
+    """x's first axis in pieces that are worth handing over."""
+    count = max(1, min(MOST_PIECES, len(x), x.nbytes // PIECE_BYTES))
+    return [slice(len(x) * i // count, len(x) * (i + 1) // count) for i in range(count)]
+
+
+def product(a, b):
+    """a @ b; on the CPU the longer axis of the result is dealt out.  (m, k) @ (k, n) -> (m, n)"""
+    if array_module(a) is not np:
+        return a @ b
+    out = np.empty((len(a), b.shape[1]), a.dtype)
+    rows, other, by_rows = (a, b, out) if len(a) > b.shape[1] else (b.T, a.T, out.T)
+    get_workers().run(lambda i: np.matmul(rows[i], other, out=by_rows[i]), pieces(rows))
+    return out
+
+
+# ---- threads -------------------------------------------------------------------------------------
+
+_here = threading.local()  # .job: the thread is at that one; .dealt: at a part; .cores: held to
+
+
+class _Job:
+    """A function for the conductor to call in the caller's context (np.errstate is part of it)."""
+
+    def __init__(self, function: Callable):
+        self.function, self.context = function, contextvars.copy_context()
+        self.cancelled, self.done = False, SimpleQueue()
+
+    def do(self) -> None:
+        _here.job = self
+        try:
+            self.done.put((self.context.run(self.function), None))
+        except BaseException as error:
+            self.done.put((None, error))
+        _here.job = None
+
+
+class _Deal:
+    """Parts to work on, for whoever is free.
+
+    then: hears the results one at a time, in the order of the parts
+    """
+
+    def __init__(self, work: Callable, parts: list, then: Callable):
+        self.work, self.then, self.job = work, then, _here.job
+        self.waiting, self.finished, self.heard = deque(enumerate(parts)), {}, 0
+        self.error, self.lock, self.left = None, threading.Lock(), SimpleQueue()
+
+    def take_parts(self) -> None:
+        """Work until no part is left."""
+        _here.dealt = True
+        try:
+            while not self.job.cancelled and (numbered := self._next()):
+                number, part = numbered
+                self._hear(number, self.work(part))
+        except BaseException as error:
+            self.error = error
+            self.waiting.clear()
+        _here.dealt = False
+        self.left.put(None)
+
+    def _next(self) -> tuple | None:
+        with contextlib.suppress(IndexError):
+            return self.waiting.popleft()
+
+    def _hear(self, number: int, result) -> None:
+        with self.lock:
+            self.finished[number] = result
+            while self.heard in self.finished:
+                self.then(self.finished.pop(self.heard))
+                self.heard += 1
+
+
+class Workers:
+    """The conductor, who does what callers ask for, one job after the other, and its helpers.
+
+    Left to themselves some schedulers keep two busy threads on one core and leave another idle, so
+    where every core has its worker and every worker a part, each is held to its own.
+    """
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self._cores = usable_cores()
+        self._blas = ThreadpoolController().select(user_api="blas")
+        self._jobs, self._deals = SimpleQueue(), SimpleQueue()
+        _start(self._conduct)
+        for number in range(1, threads):
+            _start(self._help, number)
+
+    def conduct(self, function: Callable):
+        """function(), called by the conductor while BLAS is held to one thread.
+
+        After Ctrl-C no further part is begun, and those under way end before it is raised.
+        """
+        if getattr(_here, "job", None):
+            return function()
+        job = _Job(function)
+        self._jobs.put(job)
+        try:
+            result, error = job.done.get()
+        except BaseException:
+            job.cancelled = True
+            job.done.get()
+            raise
+        if error:
+            raise error
+        return result
+
+    def run(self, work: Callable, parts: list, then: Callable | None = None) -> list:
+        """[work(part) for part in parts]; a free worker takes the next part.
+
+        then: hears the results, in that order, as soon as can be, in place of the list
+        """
+        results = []
+        then = then or results.append
+        if getattr(_here, "dealt", False):  # a deal within a part
+            for part in parts:
+                then(work(part))
+        else:
+            self.conduct(lambda: self._deal(work, parts, then))
+        return results
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._jobs.put(None)
+        for _ in range(1, self.threads):
+            self._deals.put(None)
+
+    def _deal(self, work: Callable, parts: list, then: Callable) -> None:
+        dealt = _Deal(work, parts, then)
+        all_busy = self.threads == len(self._cores) <= len(parts)
+        helpers = min(self.threads, len(parts)) - 1
+        for _ in range(helpers):
+            self._deals.put((contextvars.copy_context(), dealt, all_busy))
+        self._hold(0, all_busy)
+        dealt.take_parts()
+        for _ in range(helpers + 1):
+            dealt.left.get()
+        if dealt.job.cancelled:
+            raise InterruptedError("nobody waits for this any more")
+        if dealt.error:
+            raise dealt.error
+
+    def _conduct(self) -> None:
+        while job := self._jobs.get():
+            with self._blas.limit(limits=1):
+                job.do()
+            del job  # and with it the arrays that it knows of
+
+    def _help(self, number: int) -> None:
+        while task := self._deals.get():
+            context, dealt, all_busy = task
+            self._hold(number, all_busy)
+            context.run(dealt.take_parts)
+            del task, context, dealt
+
+    def _hold(self, number: int, all_busy: bool) -> None:
+        """Hold this thread to its own core, or to none, where the system lets it (Linux)."""
+        cores = self._cores[number : number + 1] if all_busy else self._cores
+        if hasattr(os, "sched_setaffinity") and cores != getattr(_here, "cores", self._cores):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(0, cores)
+                _here.cores = cores
+
+
+def _start(function: Callable, *arguments) -> None:
+    threading.Thread(target=function, args=arguments, name="worker", daemon=True).start()
+
+
+_workers: Workers | None = None
+
+
+def _forget_workers() -> None:
+    """A forked process has none of its parent's threads."""
+    global _workers
+    _workers = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
+
+
+def set_threads(threads: int) -> None:
+    """Compute with this many threads from now on (1 or more)."""
+    global _workers
+    if threads < 1:
+        raise UserError(f"the number of threads must be at least 1, got {threads}")
+    before, _workers = _workers, Workers(threads)
+    if before:
+        before.close()
+
+
+def get_workers() -> Workers:
+    """The workers; first use starts $MINITORCH_ALEXNET_THREADS of them, else one a usable core."""
+    if _workers is None:
+        asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
+        if asked and not asked.isdecimal():
+            raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
+        set_threads(int(asked) if asked else usual_threads())
+    return _workers
+
+
+def usual_threads() -> int:
+    """One a usable core, as far as the container grants them; one where BLAS keeps its own."""
+    return math.ceil(min(len(usable_cores()), granted_cores())) if blas_can_be_limited() else 1
+
+
+def blas_can_be_limited() -> bool:
+    """False with a BLAS that threadpoolctl cannot hold to one thread (Apple's Accelerate)."""
+    return bool(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+# ---- cores and memory ----------------------------------------------------------------------------
+
+
+def usable_cores() -> list[int]:
+    """The cores this process may use (its affinity), which can be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def granted_cores(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> float:
+    """How many cores' time the process's container grants it, inf without a limit (Linux)."""
+    granted = float("inf")
+    with contextlib.suppress(OSError):
+        for line in (proc / "self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            top = cgroups if not controllers else cgroups / "cpu"
+            if not controllers or "cpu" in controllers.split(","):
+                place = top / path.strip("/")
+                for folder in (place, *place.parents):
+                    if folder.is_relative_to(top):
+                        granted = min(granted, _limit(folder))
+    return granted
+
+
+def _limit(folder: Path) -> float:
+    """What one control group grants, by version 2 or version 1 of Linux's."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = " ".join((folder / name).read_text() for name in names).split()
+            if int(quota) > 0:  # version 2 says "max", version 1 says -1
+                return int(quota) / int(period)
+    return float("inf")
+
+
+def keep_freed_memory() -> None:
+    """Let malloc keep what arrays free, in this process, for the next step's arrays.
+
+    A page fresh from the system takes several times as long as to fill it. The command line does
+    this; from Python it is for whoever wants it. This is glibc's, and so Linux's alone.
+    """
+    trim_threshold, mmap_max = -1, -4  # malloc.h
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(mmap_max, 0)
