@@ -51,7 +51,7 @@ def list_files(source: Path) -> Listing:
         else:
             train = source
         classes = scan.classes("train", train)
-        if splits := sorted(classes.keys() & LIKE_SPLITS):
+        if splits := sorted(name for name in classes if name.lower() in LIKE_SPLITS):
             raise DataError(f"{splits[0]} in {train} is no class, it seems; {LAYOUTS}")
         if not val.is_dir():
             held_out = {name: files[9::10] for name, files in classes.items()}

@@ -149,7 +149,7 @@ def test_an_unknown_layout_is_refused(tmp_path, files, message):
         list_files(folder(tmp_path, *files))
 
 
-@pytest.mark.parametrize("name", ["training", "validation", "test"])
+@pytest.mark.parametrize("name", ["training", "validation", "test", "Training", "TEST"])
 def test_a_split_of_another_name_is_not_taken_for_a_class(tmp_path, name):
     source = folder(tmp_path, f"{name}/cat/a.png", "dogs/b.png")
     with pytest.raises(DataError, match=f"{name} in .* is no class, it seems; expected"):
