@@ -19,6 +19,8 @@ ALEXNET = "tests/models/test_alexnet.py"
 CUDA = "tests/test_cuda_text.py"
 NEUTRAL = "tests/test_neutral.py"
 TRANSFORMS, LOADER = "tests/data/test_transforms.py", "tests/data/test_loader.py"
+SCAN, PREPARE = "tests/data/test_scan.py", "tests/data/test_prepare.py"
+PROCESSES = "tests/data/test_processes.py"
 EXPERIMENTS = "tests/experiments/test_experiments.py"
 PAIRS = "tests/experiments/test_reproduction.py"
 TOLD = "tests/experiments/test_report.py"
@@ -236,6 +238,29 @@ BUGS = [
     ("data/image_folder.py", 'side="right"', 'side="left"', LOADER),
     ("data/arrays.py", "image.reshape(len(centre), -1)", "image.reshape(-1, len(centre)).T", "tests/data/test_arrays.py"),
     ("data/arrays.py", "np.square(image - self.mean)", "np.square(image - self.mean.mean())", "tests/data/test_arrays.py"),
+    # a folder of photographs, listed and made into shards
+    ("data/scan.py", "del files[9::10]", "pass", SCAN),
+    ("data/scan.py", "files[9::10] for name", "files[::10] for name", SCAN),
+    ("data/scan.py", "name.lower() in LIKE_SPLITS", "name in LIKE_SPLITS", SCAN),
+    ("data/scan.py", "in enumerate(names)\n", "in enumerate(classes)\n", SCAN),
+    ("data/scan.py", "names + links:", "names:", SCAN),
+    ("data/scan.py", "os.path.splitext(name)[1].lower()", "os.path.splitext(name)[1]", SCAN),
+    ("data/scan.py", "sorted(files) for name", "files for name", SCAN),
+    ("data/scan.py", "files.pop(path)", "files[path]", SCAN),
+    ("data/scan.py", ", onerror=_raise", "", SCAN),
+    ("data/processes.py", "signal.signal(signal.SIGINT, signal.SIG_IGN)", "pass", PROCESSES),
+    ("data/processes.py", "jobs[start : start + some]", "jobs", PROCESSES),
+    ("data/processes.py", "multiprocessing.parent_process().join()\n    os._exit(1)", "pass", PREPARE),
+    ("data/prepare.py", "for part in ([SHARD, listing.class_names], *listing.files)", "for part in listing.files", PREPARE),
+    ("data/prepare.py", "if split == \"train\":", "if True:", PREPARE),
+    ("data/prepare.py", "(len(labels), 3, size, size)", "(len(files), 3, size, size)", PREPARE),
+    ("data/prepare.py", "labels.append(file.label)", "labels.append(files[0].label)", PREPARE),
+    ("data/prepare.py", "np.int64), np.zeros((3, 3)", "np.uint8), np.zeros((3, 3)", PREPARE),
+    ("data/prepare.py", "total.astype(object), products.astype(object)", "total, products", PREPARE),
+    ("data/prepare.py", "done += len(files)", "pass", PREPARE),
+    ("data/prepare.py", "sorted(report + listing.aside)", "report", PREPARE),
+    ("data/image_folder.py", "[chosen[here] - self._ends[k]]", "[chosen[here]]", "tests/data/test_image_folder.py"),
+    ("data/image_folder.py", "float(arrays[\"deviation\"]) or 1.0", "float(arrays[\"deviation\"])", PREPARE),
     # how good is a net
     ("evaluate.py", "total = log_softmax(total)", "pass", "tests/test_evaluate.py"),
     ("evaluate.py", "np.logaddexp(total, log_softmax(", "np.add(total, log_softmax(", "tests/test_evaluate.py"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..data.image_folder import is_prepared
-from ..data.prepare import Summary, prepare
+from ..data.prepare import Summary, is_begun, prepare
 from ..errors import UserError
 
 SHOWN = 10  # unusable files to name on screen
@@ -34,7 +34,7 @@ def prepared(folder: str) -> str:
     source = Path(folder)
     if is_prepared(source):
         return folder
-    if (source / "plan.json").exists():
+    if is_begun(source):
         raise UserError(f"{folder} is prepared in part only: repeat the prepare that began it")
     out = source.resolve().with_name(source.resolve().name + "-prepared")
     if not is_prepared(out):

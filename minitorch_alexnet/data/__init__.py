@@ -56,7 +56,7 @@ def load(name: str = "auto", data_dir: str | None = None) -> Data:
     return Data("silhouettes", train, test, note=note)
 
 
-def _folder(name):
+def _folder(name: str) -> Data:
     if not name or not Path(name).is_dir():
         raise DataError(
             f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, or a folder of"

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import DataError
 
 FORMAT = 1
+SPLITS = ("train", "val")
 OPEN_FILES = 64  # at once; systems allow some 256 or 1024
 
 
@@ -118,7 +119,7 @@ def load(folder: str | Path) -> tuple[ImageFolder, ImageFolder]:
         facts = json.loads(path.read_text(encoding="utf-8"))
         expect("format", facts["format"], FORMAT)
         size, names = facts["size"], tuple(facts["class_names"])
-        parts = [_load_split(folder, split, size, **facts[split]) for split in ("train", "val")]
+        parts = [_load_split(folder, split, size, **facts[split]) for split in SPLITS]
     with reading_arrays(folder / "statistics.npz") as arrays:
         mean, covariance = arrays["mean"], arrays["covariance"]
         deviation = float(arrays["deviation"]) or 1.0

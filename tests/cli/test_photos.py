@@ -380,6 +380,12 @@ def test_what_is_wrong_is_said_before_preparing(place, refused):
     assert os.listdir(place) == ["mine"]
 
 
+def test_a_folder_prepared_in_part_is_no_folder_of_photographs(prepared, place, refused):
+    shutil.copytree(prepared, place / "part")
+    (place / "part/prepared.json").unlink()
+    assert "part is prepared in part only" in refused("train", "--data", "part")
+
+
 @pytest.mark.parametrize("command", ["filters", "neighbours"])
 def test_an_ending_that_is_no_pictures_is_refused_before_the_work(command, refused):
     images = ["photo.jpg"] if command == "neighbours" else []
