@@ -69,14 +69,14 @@ class _Job:
 
     def __init__(self, function: Callable):
         self.function, self.context = function, contextvars.copy_context()
-        self.cancelled, self.done = False, SimpleQueue()
+        self.cancelled, self.outcome, self.done = False, None, SimpleQueue()
 
     def do(self) -> None:
         _here.job = self
         try:
-            self.done.put((self.context.run(self.function), None))
+            self.outcome = self.context.run(self.function), None
         except BaseException as error:
-            self.done.put((None, error))
+            self.outcome = None, error
         _here.job = None
 
 
@@ -142,11 +142,13 @@ class Workers:
         job = _Job(function)
         self._jobs.put(job)
         try:
-            result, error = job.done.get()
+            job.done.get()
         except BaseException:
             job.cancelled = True
-            job.done.get()
+            if not job.outcome:  # Ctrl-C can also come between the end of the waiting and here
+                job.done.get()
             raise
+        result, error = job.outcome
         if error:
             raise error
         return result
@@ -190,6 +192,7 @@ class Workers:
         while job := self._jobs.get():
             with self._blas.limit(limits=1):
                 job.do()
+            job.done.put(None)
             del job  # and with it the arrays that it knows of
 
     def _help(self, number: int) -> None:

@@ -72,8 +72,8 @@ def bands(x, y, kernel_size: Pair, stride: Pair, padding: Padding) -> Iterator[t
         first, last = oh * i // count, oh * (i + 1) // count
         start = stride[0] * first - top
         stop = stride[0] * (last - 1) - top + kernel_size[0]
-        there = np.s_[:, :, max(0, start) : min(h, stop)]
-        yield there, np.s_[:, :, first:last], ((max(0, -start), max(0, stop - h)), padding[1])
+        a, b = min(max(start, 0), h), min(max(stop, 0), h)  # what is left of it within x
+        yield np.s_[:, :, a:b], np.s_[:, :, first:last], ((a - start, stop - b), padding[1])
 
 
 def im2col(x, kernel_size: Pair, stride: Pair, padding: Padding):
@@ -82,7 +82,7 @@ def im2col(x, kernel_size: Pair, stride: Pair, padding: Padding):
     x: (n, C, H, W)  ->  (C·kh·kw, oh·ow·n)
     """
     size = _windows(x, kernel_size, stride, padding)
-    spread = _spread(x, kernel_size, stride, padding, size, 0)
+    spread = _spread(x, kernel_size, stride, padding, size)
     columns = np.empty((x.shape[1], *kernel_size, *size, len(x)), x.dtype)
     for i, j, place in _places(kernel_size, stride, size):
         columns[:, i, j] = spread[place]
@@ -96,7 +96,7 @@ def col2im(columns, x, kernel_size: Pair, stride: Pair, padding: Padding) -> Non
     """
     size = _windows(x, kernel_size, stride, padding)
     columns = columns.reshape(x.shape[1], *kernel_size, *size, len(x))
-    sums = _room(x, kernel_size, stride, size, 0)
+    sums = _room(x, kernel_size, stride, size)
     for i, j, place in _places(kernel_size, stride, size):
         sums[place] += columns[:, i, j]
     for there, here in _pixels(x, sums, stride, padding):
@@ -151,7 +151,7 @@ def max_pool_backward(dy, winner, x_shape, kernel_size: Pair, stride: Pair, padd
     """
     dx = empty(dy, x_shape[1:])
     for maps in _some(dx):
-        sums = _room(dx[:, maps], kernel_size, stride, dy.shape[2:], 0)
+        sums = _room(dx[:, maps], kernel_size, stride, dy.shape[2:])
         given, which = _images_last(dy[:, maps]), _images_last(winner[:, maps])
         for i, j, place in _places(kernel_size, stride, dy.shape[2:]):
             sums[place] += given * (which == i * kernel_size[1] + j)
@@ -180,19 +180,20 @@ def _first_inside(kernel_size, stride, padding, output_size):
 # ---- what windows read ---------------------------------------------------------------------------
 
 
-def _spread(x, kernel_size, stride, padding, size, fill):
-    """What `size` windows read of x, and `fill` outside of it: as _room says."""
-    spread = _room(x, kernel_size, stride, size, fill)
+def _spread(x, kernel_size, stride, padding, size, outside=0):
+    """What `size` windows read of x, and find outside of it, in the order of _room."""
+    spread = _room(x, kernel_size, stride, size, outside)
     for there, here in _pixels(x, spread, stride, padding):
         spread[here] = _images_last(x)[there]
     return spread
 
 
-def _room(x, kernel_size, stride, size, fill):
-    """(C, rows, sw, columns, n): the padded image's column sw·q + p is at [..., p, q, :]."""
+def _room(x, kernel_size, stride, size, fill=0):
+    """Filled (C, rows, sw, columns, n): the padded image's column sw·q + p is [..., p, q, :]."""
     rows = stride[0] * (size[0] - 1) + kernel_size[0]
     columns = size[1] - 1 - (-kernel_size[1] // stride[1])
-    return np.full((x.shape[1], rows, stride[1], columns, len(x)), fill, x.dtype)
+    shape = (x.shape[1], rows, stride[1], columns, len(x))
+    return np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
 
 
 def _places(kernel_size, stride, size) -> Iterator[tuple]:

@@ -68,7 +68,8 @@ class Conv2d(Layer):
             columns = im2col(x[there], self.kernel_size, self.stride, padding)
             for rows, outs in self._groups():
                 maps = weight[outs] @ columns[rows]  # (O/g, C/g·kh·kw) @ (C/g·kh·kw, windows)
-                y[here][:, outs] = from_columns(maps, y[here][:, outs].shape) + bias[outs]
+                part = y[here][:, outs]
+                array_module(x).add(from_columns(maps, part.shape), bias[outs], out=part)
         return y, x
 
     def backward(self, dy, x, need_dx=True):
