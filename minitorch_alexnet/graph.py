@@ -162,7 +162,7 @@ class Graph:
         for stretch in self._stretches(len(images), keep):
 
             def some(part, stretch=stretch, values=values):
-                here = {s: stretch.part_of(values[s], part) for s in stretch.reads}
+                here = {s: values[s][part] for s in stretch.reads}
                 return self._through(stretch, here, train)
 
             outputs, stretch.caches = zip(*stretch.run(some, stretch.parts), strict=True)
@@ -216,15 +216,18 @@ class Graph:
 
             def some(part_and_caches, stretch=stretch, given=given):
                 part, caches = part_and_caches
-                here = {name: stretch.part_of(gradients[name], part) for name in given}
+                here = {name: in_order(gradients[name][part]) for name in given}
                 return self._back_through(stretch, here, caches, learns)
 
-            def add(found, pieces=pieces):
+            def add(found, stretch=stretch, pieces=pieces):
                 dxs, grads = found
                 for s, dx in dxs.items():
                     pieces.setdefault(s, []).append(dx)
                 for name, grad in grads.items():
-                    totals[name] = totals[name] + grad if name in totals else grad
+                    if name in totals:
+                        totals[name] += grad
+                    else:
+                        totals[name] = grad if len(stretch.parts) == 1 else np.copy(grad)
 
             parts, stretch.caches = list(zip(stretch.parts, stretch.caches, strict=True)), ()
             stretch.run(some, parts, add)
@@ -426,9 +429,6 @@ class _Stretch:
         self.reads = list(dict.fromkeys(s for n in nodes for s in n.sources if s not in names))
         self.gives = [name for name in names if name in wanted]
         self.caches: Sequence[dict] = ()
-
-    def part_of(self, value, part: slice):
-        return in_order(value[part]) if self.dealt else value
 
     def run(self, work: Callable, parts: list, then: Callable | None = None) -> list:
         """Workers.run, if the batch is dealt out."""

@@ -24,8 +24,8 @@ from .errors import UserError
 
 LEAST_PART = 8  # images: enough for long rows in memory
 PART_BYTES = 1024 * 1024  # of an image's largest maps, for all images of a part
-MOST_PIECES = 16  # of a product, or of an update
 PIECE_BYTES = 1024 * 1024  # to work on less is done sooner than handed over
+MOST_PIECES = 16  # of a product
 
 
 def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
@@ -43,9 +43,9 @@ def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
-def pieces(x) -> list[slice]:
-    """x's first axis in pieces that are worth handing over."""
-    count = max(1, min(MOST_PIECES, len(x), x.nbytes // PIECE_BYTES))
+def pieces(x, most: int = 2**31) -> list[slice]:
+    """x's first axis in pieces that are worth handing over and not too large for a cache."""
+    count = max(1, min(most, len(x), x.nbytes // PIECE_BYTES))
     return [slice(len(x) * i // count, len(x) * (i + 1) // count) for i in range(count)]
 
 
@@ -55,7 +55,9 @@ def product(a, b):
         return a @ b
     out = np.empty((len(a), b.shape[1]), a.dtype)
     rows, other, by_rows = (a, b, out) if len(a) > b.shape[1] else (b.T, a.T, out.T)
-    get_workers().run(lambda i: np.matmul(rows[i], other, out=by_rows[i]), pieces(rows))
+    get_workers().run(
+        lambda i: np.matmul(rows[i], other, out=by_rows[i]), pieces(rows, MOST_PIECES)
+    )
     return out
 
 
@@ -297,10 +299,12 @@ def keep_freed_memory() -> None:
     """Let malloc keep what arrays free, in this process, for the next step's arrays.
 
     A page fresh from the system takes several times as long as to fill it. The command line does
-    this; from Python it is for whoever wants it. This is glibc's, and so Linux's alone.
+    this; from Python it is for whoever wants it, before the first step. It is glibc's, and so
+    Linux's alone.
     """
-    trim_threshold, mmap_max = -1, -4  # malloc.h
+    trim_threshold, mmap_max, arena_max = -1, -4, -8  # malloc.h
     with contextlib.suppress(AttributeError, OSError, TypeError):
         libc = ctypes.CDLL(None)
-        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(trim_threshold, -1)  # never
         libc.mallopt(mmap_max, 0)
+        libc.mallopt(arena_max, 1)  # what one thread frees serves the others

@@ -12,8 +12,8 @@ extern "C" __global__ void col2im(
     const integer last_row = down / sh < oh ? down / sh : oh - 1;
     const integer last_column = along / sw < ow ? along / sw : ow - 1;
     real sum = 0;
-    for (integer row = last_row, i = down - sh * row; row >= 0 && i < kh; row--, i += sh)
-        for (integer column = last_column, j = along - sw * column; column >= 0 && j < kw; column--, j += sw) {
+    for (integer column = last_column, j = along - sw * column; column >= 0 && j < kw; column--, j += sw)
+        for (integer row = last_row, i = down - sh * row; row >= 0 && i < kh; row--, i += sh) {
             const integer place = (channel * kh + i) * kw + j;
             sum += columns[place * windows + (image * oh + row) * ow + column];
         }

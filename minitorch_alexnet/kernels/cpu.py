@@ -11,15 +11,14 @@ number modulo the stride, so that what a place in the window reads lies in rows 
 
 import math
 from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right))
 
-BAND_BYTES = 4 * 1024 * 1024  # of columns, which a core's cache holds
-MAPS_BYTES = 512 * 1024  # of maps to pool at once, likewise
+BAND_BYTES = 4 * 1024 * 1024  # of columns, to stay near a core
 
 
 def empty(x, shape: tuple, dtype=None):
@@ -84,8 +83,11 @@ def im2col(x, kernel_size: Pair, stride: Pair, padding: Padding):
     size = _windows(x, kernel_size, stride, padding)
     spread = _spread(x, kernel_size, stride, padding, size)
     columns = np.empty((x.shape[1], *kernel_size, *size, len(x)), x.dtype)
-    for i, j, place in _places(kernel_size, stride, size):
-        columns[:, i, j] = spread[place]
+    for p in range(min(stride[1], kernel_size[1])):
+        of_phase = columns[:, :, p :: stride[1]]  # (C, kh, some of kw, oh, ow, n), in one copy
+        channel, row, _, column, image = spread.strides
+        strides = channel, row, column, stride[0] * row, column, image
+        of_phase[...] = as_strided(spread[:, :, p], of_phase.shape, strides, writeable=False)
     return columns.reshape(-1, math.prod(size) * len(x))
 
 
@@ -97,8 +99,9 @@ def col2im(columns, x, kernel_size: Pair, stride: Pair, padding: Padding) -> Non
     size = _windows(x, kernel_size, stride, padding)
     columns = columns.reshape(x.shape[1], *kernel_size, *size, len(x))
     sums = _room(x, kernel_size, stride, size)
-    for i, j, place in _places(kernel_size, stride, size):
-        sums[place] += columns[:, i, j]
+    for j, along in enumerate(_along(sums, kernel_size[1], stride[1], size[1])):
+        for i, place in enumerate(_down(along, kernel_size[0], stride[0], size[0])):
+            place += columns[:, i, j]
     for there, here in _pixels(x, sums, stride, padding):
         _images_last(x)[there] += sums[here]
 
@@ -122,59 +125,68 @@ def _windows(x, kernel_size, stride, padding) -> Pair:
 
 
 # ---- the pool's ----------------------------------------------------------------------------------
+# A 2-D maximum is a maximum along each row, then one of those down the columns.
 
 
 def max_pool(x, kernel_size: Pair, stride: Pair, padding: Padding, output_size: Pair):
-    """The maximum of each window, and its place i·kw + j there: the first one in reading order.
+    """The maximum of each window, and what max_pool_backward has to know: where it is.
 
-    What lies outside the image cannot win.
-    x: (n, C, H, W)  ->  y, and winner (uint16), both (n, C, oh, ow)
+    What lies outside the image cannot win; of equal values the first in reading order does.
+    x: (n, C, H, W)  ->  y, (n, C, oh, ow), and winners
     """
-    y = empty(x, (x.shape[1], *output_size))
-    winner = empty(x, y.shape[1:], np.uint16)
-    for maps in _some(x):
-        spread = _spread(x[:, maps], kernel_size, stride, padding, output_size, -np.inf)
-        best, which = _images_last(y[:, maps]), _images_last(winner[:, maps])
-        best[...] = -np.inf
-        which[...] = _first_inside(kernel_size, stride, padding, output_size)
-        for i, j, place in _places(kernel_size, stride, output_size):
-            number = np.uint16(i * kernel_size[1] + j)  # larger than those before, as it has to be
-            np.maximum(which, number * (spread[place] > best), out=which)
-            np.maximum(best, spread[place], out=best)
-    return y, winner
+    spread = _spread(x, kernel_size, stride, padding, output_size, -np.inf)
+    first_down, first_along = (
+        np.maximum(0, pads[0] - s * np.arange(count))  # the window's first place in the image
+        for s, pads, count in zip(stride, padding, output_size, strict=True)
+    )
+    along = _along(spread, kernel_size[1], stride[1], output_size[1])
+    rows, at_column = _maximum(along, first_along[:, None])
+    down = _down(rows, kernel_size[0], stride[0], output_size[0])
+    y, at_row = _maximum(down, first_down[:, None, None])
+    return _images_first(y), (at_row, at_column)
 
 
-def max_pool_backward(dy, winner, x_shape, kernel_size: Pair, stride: Pair, padding: Padding):
-    """Send each window's gradient to its winner; those that meet add up in reading order.
+def max_pool_backward(dy, winners, x_shape, kernel_size: Pair, stride: Pair, padding: Padding):
+    """Send each window's gradient to its winner; what meets there adds up.
 
-    dy, winner: (n, C, oh, ow)  ->  dx, (n, C, H, W) = x_shape
+    dy: (n, C, oh, ow);  winners: max_pool's  ->  dx, (n, C, H, W) = x_shape
     """
-    dx = empty(dy, x_shape[1:])
-    for maps in _some(dx):
-        sums = _room(dx[:, maps], kernel_size, stride, dy.shape[2:])
-        given, which = _images_last(dy[:, maps]), _images_last(winner[:, maps])
-        for i, j, place in _places(kernel_size, stride, dy.shape[2:]):
-            sums[place] += given * (which == i * kernel_size[1] + j)
-        dx[:, maps] = 0  # where no window looks
-        for there, here in _pixels(dx[:, maps], sums, stride, padding):
-            _images_last(dx[:, maps])[there] = sums[here]
+    at_row, at_column = winners
+    dx, size, dy = empty(dy, x_shape[1:]), dy.shape[2:], _images_last(dy)
+    d_rows = np.zeros(at_column.shape, dy.dtype)
+    for i, place in enumerate(_down(d_rows, kernel_size[0], stride[0], size[0])):
+        place += dy * (at_row == i)
+    sums = _room(dx, kernel_size, stride, size)
+    for j, place in enumerate(_along(sums, kernel_size[1], stride[1], size[1])):
+        place += d_rows * (at_column == j)
+    dx[...] = 0  # where no window looks
+    for there, here in _pixels(dx, sums, stride, padding):
+        _images_last(dx)[there] = sums[here]
     return dx
 
 
-def _some(x) -> Iterator[slice]:
-    """x's maps, by so many as a cache holds."""
-    step = max(1, MAPS_BYTES // (x[:, :1].nbytes or 1))
-    for start in range(0, x.shape[1], step):
-        yield slice(start, start + step)
+def _maximum(arrays: list, first):
+    """The elementwise maximum of arrays, and the number of the first that has it, at least `first`.
+
+    first: integers that fit the arrays' shape
+    """
+    y, which = arrays[0].copy(), np.empty(arrays[0].shape, np.min_scalar_type(len(arrays)))
+    which[...] = first
+    for k, array in enumerate(arrays[1:], 1):  # a later one that is larger has a larger number
+        np.maximum(which, which.dtype.type(k) * (array > y), out=which)
+        np.maximum(y, array, out=y)
+    return y, which
 
 
-def _first_inside(kernel_size, stride, padding, output_size):
-    """Each window's first place that lies in the image.  (oh, ow, 1)"""
-    down, along = (
-        np.maximum(0, pads[0] - s * np.arange(count))
-        for s, pads, count in zip(stride, padding, output_size, strict=True)
-    )
-    return (down[:, None] * kernel_size[1] + along)[..., None]
+def _along(spread, kernel: int, stride: int, size: int) -> list:
+    """For each place in a window's row: what `size` windows have there, (C, rows, size, n)."""
+    starts = (divmod(j, stride) for j in range(kernel))
+    return [spread[:, :, p, q : q + size] for q, p in starts]
+
+
+def _down(rows, kernel: int, stride: int, size: int) -> list:
+    """For each place in a window's column: (C, rows, ow, n) -> (C, size, ow, n)."""
+    return [rows[:, i : i + stride * size : stride] for i in range(kernel)]
 
 
 # ---- what windows read ---------------------------------------------------------------------------
@@ -194,14 +206,6 @@ def _room(x, kernel_size, stride, size, fill=0):
     columns = size[1] - 1 - (-kernel_size[1] // stride[1])
     shape = (x.shape[1], rows, stride[1], columns, len(x))
     return np.full(shape, fill, x.dtype) if fill else np.zeros(shape, x.dtype)
-
-
-def _places(kernel_size, stride, size) -> Iterator[tuple]:
-    """(i, j) of each place in a window, in reading order, and what it reads for all windows."""
-    (sh, sw), (oh, ow) = stride, size
-    for i, j in product(*map(range, kernel_size)):
-        q, p = divmod(j, sw)
-        yield i, j, (slice(None), slice(i, i + sh * oh, sh), p, slice(q, q + ow))
 
 
 def _pixels(x, spread, stride, padding) -> Iterator[tuple]:

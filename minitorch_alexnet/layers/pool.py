@@ -8,8 +8,6 @@ Where windows overlap one input can win several times, and then its gradients ad
 that backward has to know.
 """
 
-import math
-
 from ..errors import ShapeError
 from ..kernels import max_pool, max_pool_backward
 from .base import Layer, as_padding, as_pair, expect_maps, short
@@ -33,8 +31,6 @@ class MaxPool2d(Layer):
         self.padding, self.ceil_mode = as_padding(padding), ceil_mode
         if min(*self.kernel_size, *self.stride) < 1:
             raise ShapeError(f"{self!r}: kernel and stride must be at least 1")
-        if math.prod(self.kernel_size) > 2**16:
-            raise ShapeError(f"{self!r}: a window has at most {2**16:,} places")
         for k, pads in zip(self.kernel_size, self.padding, strict=True):
             if min(pads) < 0 or max(pads) >= k:
                 raise ShapeError(f"{self!r}: padding must be 0 … kernel-1, got {pads} for {k}")
@@ -58,12 +54,12 @@ class MaxPool2d(Layer):
 
     def forward(self, x, train=True):
         _, *size = self.check(x)
-        y, winner = max_pool(x, *self._geometry, tuple(size))
-        return y, (winner, x.shape)
+        y, winners = max_pool(x, *self._geometry, tuple(size))
+        return y, (winners, x.shape)
 
     def backward(self, dy, cache, need_dx=True):
-        winner, x_shape = cache
-        return (max_pool_backward(dy, winner, x_shape, *self._geometry) if need_dx else None), {}
+        winners, x_shape = cache
+        return (max_pool_backward(dy, winners, x_shape, *self._geometry) if need_dx else None), {}
 
     @property
     def _geometry(self):
