@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from minitorch_alexnet import SGD, __version__, build, timing
-from minitorch_alexnet.device import get_workers, set_threads
+from minitorch_alexnet.workers import get_workers, set_threads
 
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 BURST = 0.5  # seconds that a side works on at least, before it is the other's turn

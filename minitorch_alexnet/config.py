@@ -1,18 +1,19 @@
-"""What decides a run: its settings, the recipes for them, and reading them back."""
+"""What decides a training: its settings, and the recipes for them."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 
-from .errors import CheckpointError, UserError
+from .errors import UserError
 from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
 
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run's numbers. The same config on the same data: the same bits."""
+    """Everything that decides a training's numbers: the same config and data give the same bits.
+
+    Raises UserError on a setting that is of the wrong type or cannot be.
+    """
 
     model: str = "fashion"
     devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
@@ -38,6 +39,34 @@ class Config:
     validation: float = 1 / 12  # the share of the training set held out, where nothing else is
     crops: int = 1  # parts of an image to average over in the test: 1 or 10
     seed: int = 0
+
+    @classmethod
+    def of(cls, recipe: str, **changes) -> "Config":
+        """A recipe's settings, with some of them changed. UserError on an unknown recipe."""
+        _expect_known("recipe", recipe, RECIPES)
+        return cls(recipe=recipe, **RECIPES[recipe] | changes)
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, default = getattr(self, field.name), field.default
+            kinds = {float: float | int, type(None): str | None}
+            if not isinstance(value, kinds.get(type(default), type(default))):
+                raise UserError(f"{field.name} must be like {default!r}, got {value!r}")
+        lowest = {"epochs": 1, "batch_size": 1, "size": 0, "lr": 0, "colour_noise": 0, "seed": 0}
+        for name, low in lowest.items():
+            if not getattr(self, name) >= low:
+                raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
+        if not 0 < self.validation < 1:
+            raise UserError(f"validation must be a share between 0 and 1, got {self.validation}")
+        if self.crops not in (1, 10):
+            raise UserError(f"crops must be 1, the centre, or 10, got {self.crops}")
+        _expect_known("schedule", self.schedule, SCHEDULES)
+        _expect_known("init", self.init, INITS)
+
+
+def _expect_known(kind: str, name: str, known: dict) -> None:
+    if name not in known:
+        raise UserError(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
 
 
 RECIPES: dict[str, dict] = {
@@ -77,39 +106,3 @@ SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
 # "model": what the net's builder says, if standardize gives it the pixels that it is made for;
 # else init.STANDARDIZED or init.SMALL_SET.
 INITS: dict[str, dict | None] = {"model": None, "paper": PAPER, "small-set": SMALL_SET}
-
-
-def check_config(config: Config) -> None:
-    """UserError on a setting that is of the wrong type or cannot be."""
-    for field in fields(config):
-        value, default = getattr(config, field.name), field.default
-        kinds = {float: float | int, type(None): str | None}
-        if not isinstance(value, kinds.get(type(default), type(default))):
-            raise UserError(f"{field.name} must be like {default!r}, got {value!r}")
-    lowest = {"epochs": 1, "batch_size": 1, "size": 0, "lr": 0, "colour_noise": 0, "seed": 0}
-    for name, low in lowest.items():
-        if not getattr(config, name) >= low:
-            raise UserError(f"{name} must be at least {low}, got {getattr(config, name)}")
-    if not 0 < config.validation < 1:
-        raise UserError(f"validation must be a share between 0 and 1, got {config.validation}")
-    if config.crops not in (1, 10):
-        raise UserError(f"crops must be 1, the centre, or 10, got {config.crops}")
-    for kind, name, known in (
-        ("schedule", config.schedule, SCHEDULES),
-        ("init", config.init, INITS),
-    ):
-        if name not in known:
-            raise UserError(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
-
-
-def read_config(folder: str | Path) -> Config:
-    """The Config of a run folder. Raises CheckpointError if it is not one."""
-    path = Path(folder) / "config.json"
-    try:
-        config = Config(**json.loads(path.read_text(encoding="utf-8")))
-        check_config(config)
-        return config
-    except FileNotFoundError:
-        raise CheckpointError(f"{folder} is not a run folder: there is no config.json") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointError(f"{path} is not a run's config: {error}") from error

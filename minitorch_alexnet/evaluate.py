@@ -49,6 +49,12 @@ class Evaluation:
         np.add.at(counts, (self.labels, self.logits.argmax(axis=1)), 1)
         return counts
 
+    def by_class(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each class's accuracy, 0 … 1, and its number of images; 0 of 0 is 0."""
+        matrix = self.confusion()
+        counts = matrix.sum(axis=1)
+        return matrix.diagonal() / counts.clip(1), counts
+
 
 def views(
     dataset, net: Graph, normalize: Normalize, batch_size: int = 128, crops: int = 1
@@ -85,6 +91,13 @@ def _answers(net, batches):
     answers = [(host.array(net.forward(x, train=False)), labels) for x, labels in batches]
     logits, labels = zip(*answers, strict=True)
     return np.concatenate(logits), np.concatenate(labels)
+
+
+def first_not_finite(net: Graph, images) -> str:
+    """The first node whose output, as in training, holds nan or inf; "the loss" if none does."""
+    _, outputs = net.forward(images, keep=tuple(net.nodes))
+    values = {name: Device("cpu").array(y) for name, y in outputs.items()}
+    return next((name for name, y in values.items() if not np.isfinite(y).all()), "the loss")
 
 
 def features(net: Graph, images) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Files that are whole or not there."""
 
 import contextlib
+import csv
+import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,3 +43,16 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(path: str | Path, rows: Iterable) -> None:
+    """rows: sequences, the first of which is the header."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def write_figure(path: str | Path, figure) -> None:
+    """A matplotlib Figure, in the format that the path's ending says."""
+    with whole_file(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower())

@@ -1,26 +1,130 @@
-"""A run's net, built from its config, and a finished run read back."""
+"""A run is the folder of a training: config.json, metrics.csv, checkpoint.npz."""
 
-from dataclasses import dataclass, replace
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from . import checkpoint
 from .config import INITS, Config
 from .data.transforms import Normalize
+from .device import Device
 from .errors import CheckpointError, UserError
+from .files import write_csv, write_json
 from .graph import Graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
 from .models import FOR_STANDARDIZED, build, options_of
+from .optim import SGD, Schedule
+
+METRICS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+    "waited",
+)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Run:
-    """A trained net and what it takes to show it images."""
+    """A net that is trained or in training, what it takes to show it images, and its folder.
 
+    folder: None keeps nothing
+    images: the fingerprint of those that it learns from
+    """
+
+    folder: Path | None
     config: Config
     net: Graph
     normalize: Normalize
     class_names: tuple[str, ...]
+    images: tuple[str, np.ndarray]
+
+    @property
+    def path(self) -> Path:
+        """Of the checkpoint."""
+        return self.folder / "checkpoint.npz"
+
+    def save(self, sgd: SGD, schedule: Schedule, progress: dict) -> None:
+        """Write checkpoint.npz, then config.json and metrics.csv, which follow from it.
+
+        progress: whatever else going on takes, as JSON can say it; its "history" is the metrics
+        Raises UserError, and the checkpoint before stays, if the weights are not finite.
+        """
+        arrays = {f"weights/{name}": value for name, value in self.net.state_dict().items()}
+        velocity = self.net.join(sgd.velocity)
+        arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise UserError(
+                "the weights are not finite; the checkpoint before stays. Train anew with a lower"
+                f" --lr (it was {sgd.lr:g})"
+            )
+        labels, mean = self.images
+        arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
+        meta = {
+            "config": asdict(self.config),
+            "layers": in_words(self.net),
+            "class_names": self.class_names,
+            "images": labels,
+            "scale": self.normalize.scale,
+            "schedule": schedule.state_dict(),
+            "generators": self.net.generator_states(),
+        }
+        checkpoint.save(self.path, arrays, meta | progress)
+        self.write_records(progress["history"])
+
+    def resume(self, sgd: SGD, schedule: Schedule, progress: Iterable[str]) -> dict:
+        """Bring net, normalize, sgd and schedule to where save() left them; return the progress.
+
+        progress: its names
+        Raises CheckpointError on a damaged checkpoint or one of another run.
+        """
+        arrays, meta = checkpoint.load(self.path)
+        with checkpoint.reading(self.path):
+            if replace(Config(**meta["config"]), **_whereabouts(self.config)) != self.config:
+                raise CheckpointError("this is a run of another config")
+            if in_words(self.net) != meta["layers"]:
+                raise CheckpointError("this is a run of another net")
+            labels, mean = self.images
+            if meta["images"] != labels or not np.array_equal(arrays["images/mean"], mean):
+                raise CheckpointError("this is a run on other images, or with other classes")
+            self.normalize.mean, self.normalize.scale = arrays["normalize/mean"], meta["scale"]
+            self.net.load_state_dict(under("weights/", arrays))
+            for name, velocity in self.net.split(under("velocity/", arrays)).items():
+                sgd.velocity[name] = Device.of(sgd.velocity[name]).array(velocity)
+            self.net.set_generator_states(meta["generators"])
+            schedule.load_state_dict(meta["schedule"])
+            found = {name: meta[name] for name in progress}
+            self.write_records(found["history"])
+        return found
+
+    def write_records(self, history: list[dict]) -> None:
+        """Write config.json and metrics.csv: a row an epoch."""
+        write_json(self.folder / "config.json", asdict(self.config))
+        write_csv(self.folder / "metrics.csv", [METRICS, *map(dict.values, history)])
+
+
+def is_kept(folder: Path | None) -> bool:
+    """Has the folder a checkpoint?"""
+    return folder is not None and (folder / "checkpoint.npz").exists()
+
+
+def read_config(folder: str | Path) -> Config:
+    """The Config of a run folder. Raises CheckpointError if it is not one."""
+    path = Path(folder) / "config.json"
+    try:
+        return Config(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is not a run folder: there is no config.json") from None
+    except (OSError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a run's config: {error}") from error
 
 
 def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
@@ -30,26 +134,30 @@ def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
     devices: where it shall live; default: the model's own
     """
     path = Path(folder) / "checkpoint.npz"
-    arrays, meta = checkpoint.load(path)
+    arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
         trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
-        net = build_net(config, len(names), mean.shape)
+        net = build_net(config, len(names), mean.shape, draw=False)
         if config.model == trained.model and in_words(net) != meta["layers"]:
             raise CheckpointError(
                 "it was trained with a net of its own: build that, and give it the weights with"
                 " load_state_dict"
             )
-        check_images(net, mean.shape)
         net.load_state_dict(under("weights/", arrays))
-        return Run(config, net, Normalize(mean, meta["scale"]), names)
+        images = meta["images"], arrays["images/mean"]
+        return Run(Path(folder), config, net, Normalize(mean, meta["scale"]), names, images)
 
 
-def build_net(config: Config, num_classes: int, image_shape: tuple) -> Graph:
+def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:
+    """The net that a config names, for images (C, H, W).
+
+    draw: False leaves the weights to load_state_dict
+    Raises UserError, before anything is drawn, if the net does not take such images.
+    """
     options = {
         "num_classes": num_classes,
-        "seed": config.seed,
         "channels": image_shape[0],
         "dropout": config.dropout,
     }
@@ -57,12 +165,15 @@ def build_net(config: Config, num_classes: int, image_shape: tuple) -> Graph:
         options["devices"] = config.devices
     if config.size or "size" in options_of(config.model):
         options["size"] = config.size or image_shape[-1]
-    net = build(config.model, **options)
+    net = build(config.model, seed=None, **options)
+    check_images(net, image_shape)
     rules = INITS[config.init]
     if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
         rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
-    if rules:
+    if draw and rules:
         initialise(net, config.seed, rules)
+    elif draw:
+        net = build(config.model, seed=config.seed, **options)
     return net
 
 
@@ -80,6 +191,12 @@ def check_images(net: Graph, shape: tuple) -> None:
         )
 
 
+def fingerprint(dataset) -> tuple[str, np.ndarray]:
+    """What tells images from others: of their classes and labels a hash, and their mean."""
+    text = json.dumps([list(dataset.class_names), dataset.labels.tolist()])
+    return hashlib.sha256(text.encode()).hexdigest(), np.asarray(dataset.mean, np.float32)
+
+
 def in_words(net: Graph) -> list[list[str]]:
     """What a net is made of, in words, on whatever devices."""
     return [
@@ -91,3 +208,8 @@ def in_words(net: Graph) -> list[list[str]]:
 def under(prefix: str, arrays: dict) -> dict:
     """The arrays whose name starts with prefix, without it."""
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def _whereabouts(config: Config) -> dict:
+    """What may change between two sessions of a run: where the net lives, and where the images."""
+    return {name: getattr(config, name) for name in ("devices", "data", "data_dir", "note")}

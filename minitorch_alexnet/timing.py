@@ -1,14 +1,21 @@
-"""Where a training step's time goes, layer by layer, and what the machine could do at best."""
+"""Where a training step's time goes, layer by layer, and what the machine could do at best.
+
+And forecasts: how long a step will take, and how much memory.
+"""
 
 import contextlib
+import math
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from .device import Device, array_module
+from .errors import UserError
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .optim import SGD
@@ -29,12 +36,19 @@ class Task:
         self.images = net.device.array(rng.standard_normal((batch, *net.input_shape), np.float32))
         self.labels = rng.integers(0, next(reversed(net.nodes.values())).shape[0], batch)
         self.loss = SoftmaxCrossEntropy()
-        self.sgd = SGD(net.named_parameters(), lr=0)
+
+    @cached_property
+    def sgd(self) -> SGD:
+        return SGD(self.net.named_parameters(), lr=0)
 
     def step(self) -> list[float]:
         """The seconds that forward (with the loss), backward and update of one step take."""
         parts = (self._forward, self._backward, self.sgd.step)
         return [self._seconds(part) for part in parts]
+
+    def learn(self) -> float:
+        """The seconds of forward and backward alone."""
+        return self._seconds(self._forward) + self._seconds(self._backward)
 
     def infer(self) -> float:
         """The seconds that the batch takes forward, as in testing."""
@@ -53,21 +67,50 @@ class Task:
         return time.perf_counter() - start
 
 
+class _Shares:
+    """Shares out each moment among those who are at work in it, on whatever threads."""
+
+    def __init__(self, spent: dict[str, list[float]]):
+        self.spent, self.working = spent, []
+        self.lock, self.since = threading.Lock(), time.perf_counter()
+
+    def begin(self, name: str, which: int) -> None:
+        with self.lock:
+            self._share_out()
+            self.working.append((name, which))
+
+    def end(self, name: str, which: int) -> None:
+        with self.lock:
+            self._share_out()
+            self.working.remove((name, which))
+
+    def _share_out(self) -> None:
+        now = time.perf_counter()
+        for name, which in self.working:
+            self.spent[name][which] += (now - self.since) / len(self.working)
+        self.since = now
+
+
 @contextlib.contextmanager
 def layer_times(net: Graph) -> Iterator[dict[str, list[float]]]:
     """Meanwhile every layer is timed: {node: [seconds forward, seconds backward]}, added up.
 
-    The host waits for the node's device after each, so a GPU's whole step takes longer.
+    By the clock on the wall: while threads are at work in several layers, or several times in
+    one, each gets its share of the moment, so that all together are the time that passed in
+    layers. The host waits for the node's device after each, so a GPU's whole step takes longer.
     """
     spent = {name: [0.0, 0.0] for name in net.nodes}
+    shares = _Shares(spent)
 
     def timed(node, which, function):
         def call(*arguments, **options):
-            start = time.perf_counter()
-            result = function(*arguments, **options)
-            node.device.wait()
-            spent[node.name][which] += time.perf_counter() - start
-            return result
+            shares.begin(node.name, which)
+            try:
+                result = function(*arguments, **options)
+                node.device.wait()
+                return result
+            finally:
+                shares.end(node.name, which)
 
         return call
 
@@ -152,3 +195,41 @@ def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) ->
     steps, inference, layers, limit = (np.array(column) for column in zip(*rounds, strict=True))
     by_layer = dict(zip(net.nodes, layers.transpose(1, 0, 2), strict=True))
     return Timing(net, batch, steps, inference, by_layer, limit)
+
+
+# ---- forecasts -------------------------------------------------------------------------------
+
+
+def learning_seconds(net: Graph, batch: int) -> float:
+    """What forward and backward of a batch take. Leaves the net as it was, but for gradients."""
+    generators = net.generator_states()
+    task = Task(net, batch, np.random.default_rng(0))
+    task.learn()  # the first is slow
+    seconds = task.learn()
+    net.set_generator_states(generators)
+    net.forget_images_seen()
+    return seconds
+
+
+def memory(net: Graph) -> tuple[int, int]:
+    """Bytes of weights, velocities and gradients; bytes an image of a batch takes besides."""
+    weights = sum(p.data.nbytes for p in net.named_parameters().values())
+    outputs = sum(math.prod(node.shape) for node in net.nodes.values())
+    return 3 * weights, 5 * outputs  # four bytes a number, and a quarter more in passing
+
+
+@contextlib.contextmanager
+def room_for(net: Graph, batch: int) -> Iterator[None]:
+    """A GPU's want of memory meanwhile becomes a UserError: which batch would fit."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "OutOfMemoryError":  # CuPy's
+            raise
+        device, (weights, image) = net.output_device, memory(net)
+        fits = (0.9 * device.memory() - weights) // image
+        raise UserError(
+            f"{device} has no room for a batch of {batch}: about"
+            f" {max(1, min(int(fits), batch * 3 // 4))} would fit; train anew with that"
+            " --batch-size. The last checkpoint is safe"
+        ) from error

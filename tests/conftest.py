@@ -1,4 +1,4 @@
-"""What tests share: oracles that may be missing on a bare machine, never in CI."""
+"""What tests share: small things to train; oracles that may be missing, but never in CI."""
 
 import os
 import sys
@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for reference.py
+sys.path.insert(0, str(Path(__file__).parent))  # for reference.py, small.py, command.py
+
+from small import tiny, tiny_merged
+
+from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.models import MODELS
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +22,19 @@ def torch():
 
         return torch
     return pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="session")
+def garments():
+    """Some drawn silhouettes."""
+    return silhouettes.load("train", count=150)
+
+
+@pytest.fixture
+def tiny_models(monkeypatch):
+    """Two more models for a config to name."""
+    monkeypatch.setitem(MODELS, "tiny", tiny)
+    monkeypatch.setitem(MODELS, "tiny-merged", tiny_merged)
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -267,3 +267,14 @@ def test_a_damaged_shape_of_a_large_array(tmp_path, shape):
     assert content.count(b"(200, 100)") == 1
     path.write_bytes(content.replace(b"(200, 100)", shape))
     assert "not a whole checkpoint of ours" in refusal(path)
+
+
+def test_some_arrays_can_be_left_unread(path):
+    wanted = {name: array for name, array in ARRAYS.items() if not name.startswith("weights/")}
+    assert same(checkpoint.load(path, without="weights/"), wanted, META)
+    content = path.read_bytes()
+    pixels = ARRAYS["weights/conv1.weight"].tobytes()
+    assert content.count(pixels) == 1
+    path.write_bytes(content.replace(pixels, bytes(len(pixels))))
+    assert same(checkpoint.load(path, without="weights/"), wanted, META)
+    assert "not a whole checkpoint of ours" in refusal(path)

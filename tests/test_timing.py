@@ -1,17 +1,21 @@
 """What is timed, and what is counted; on a clock that ticks once each time it is read."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from threading import Event, Thread
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
 from minitorch_alexnet import timing
-from minitorch_alexnet.device import Device, set_threads
+from minitorch_alexnet.device import Device
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Conv2d, Copy, Flatten, Linear, ReLU
 from minitorch_alexnet.models import build
 from minitorch_alexnet.timing import Task, Timing, flop, layer_times, measure, product_rate
+from minitorch_alexnet.workers import set_threads
 
 
 @pytest.fixture
@@ -51,13 +55,45 @@ def test_flop_of_frozen_layers_is_that_of_what_is_computed():
 
 
 def test_each_layer_is_timed_once_each_way(ticking):
-    task = Task(small(), 2, np.random.default_rng(0))
+    task = Task(small(), 1, np.random.default_rng(0))  # one part
     with layer_times(task.net) as spent:
         task.step()
         assert spent == {name: [1, 1] for name in task.net.nodes}
         task.infer()
         task.step()
     assert spent == {name: [3, 2] for name in task.net.nodes}
+
+
+def test_layers_at_work_at_once_share_the_time(ticking):
+    net = Graph((2, 6, 6))
+    net.add("relu1", ReLU())
+    net.add("relu2", ReLU())
+    x, at_work, go_on = np.zeros((1, 2, 6, 6), np.float32), Event(), Event()
+
+    def slow(x, train=True):
+        at_work.set()
+        assert go_on.wait(timeout=20)
+        return x
+
+    net["relu1"].forward = slow
+    with layer_times(net) as spent:
+        other = Thread(target=net["relu1"].forward, args=(x,))
+        other.start()
+        assert at_work.wait(timeout=20)  # the clock: 1, relu1 begins
+        net["relu2"].forward(x)  # 2 and 3: half a second of its own, and half of relu1's
+        go_on.set()
+        other.join()  # 4
+    assert spent == {"relu1": [2.5, 0], "relu2": [0.5, 0]}
+
+
+def test_no_time_is_lost_or_counted_twice_when_many_threads_work():
+    net = small()
+    images = np.zeros((64, 2, 6, 6), np.float32)
+    with layer_times(net) as spent, ThreadPoolExecutor(8) as pool:
+        start = time.perf_counter()
+        list(pool.map(lambda i: net["conv1"].forward(images, train=False), range(200)))
+        wall = time.perf_counter() - start
+    assert 0 < spent["conv1"][0] <= wall
 
 
 def test_the_layers_are_left_as_they_were():

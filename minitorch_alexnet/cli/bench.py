@@ -5,16 +5,17 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..files import write_figure
 from ..models import MODELS, build
 from ..timing import PARTS, Timing, flop, measure
-from .runs import picture_path, save_figure
-from .train import place
+from ..words import place
+from .runs import picture_path
 
 BAR = 36  # characters of the slowest layer's
 
 
 def add_commands(add_command) -> None:
-    command = add_command("bench", run_bench, "Time a model's training and inference, by layer.")
+    command = add_command("bench", bench, "Time a model's training and inference, by layer.")
     command.add_argument(
         "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
     )
@@ -28,7 +29,7 @@ def add_commands(add_command) -> None:
     )
 
 
-def run_bench(arguments) -> int:
+def bench(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
     if arguments.batch_size < 1:
@@ -43,7 +44,7 @@ def run_bench(arguments) -> int:
     timing = measure(net, arguments.batch_size, arguments.seconds, np.random.default_rng(0))
     _print_whole(timing)
     _print_layers(timing)
-    save_figure(out, viz.layer_bars(timing, title))
+    write_figure(out, viz.layer_bars(timing, title))
     print(f"Drawn in {out}")
     return 0
 

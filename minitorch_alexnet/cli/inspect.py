@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_info
 from .. import __version__
 from ..data import fashion_mnist
 from ..errors import UserError
+from ..files import write_figure
 from ..gpu import why_no_gpu
 from ..gradcheck import check_layer
 from ..graph import Graph
@@ -26,25 +27,25 @@ from ..layers import (
     Upsample,
 )
 from ..models import MODELS, build
-from ..summary import summary
+from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
-from .runs import picture_path, save_figure
+from .runs import picture_path
 
 
 def add_commands(add_command) -> None:
-    command = add_command("summary", run_summary, "Print a model's layers, shapes and counts.")
+    command = add_command("summary", summary, "Print a model's layers, shapes and counts.")
     _add_model(command)
-    command = add_command("graph", run_graph, "Draw a model, with what crosses between devices.")
+    command = add_command("graph", graph, "Draw a model, with what crosses between devices.")
     _add_model(command)
     command.add_argument(
         "--out", metavar="FILE", help="a .png or .svg (default: MODEL.png in this folder)"
     )
     command = add_command(
-        "gradcheck", run_gradcheck, "Hold the layers' gradients against finite differences."
+        "gradcheck", gradcheck, "Hold the layers' gradients against finite differences."
     )
     command.add_argument("layers", metavar="LAYER", nargs="*", help="Conv2d, …; default: all")
     command.add_argument("--seed", type=int, default=0, help="draws the inputs")
-    add_command("doctor", run_doctor, "Say what this machine has, and what is missing.")
+    add_command("doctor", doctor, "Say what this machine has, and what is missing.")
 
 
 def _add_model(command) -> None:
@@ -60,16 +61,16 @@ def _build(arguments) -> Graph:
     return build(arguments.model, **{k: v for k, v in options.items() if v is not None})
 
 
-def run_summary(arguments) -> int:
-    print(summary(_build(arguments)))
+def summary(arguments) -> int:
+    print(summary_of(_build(arguments)))
     return 0
 
 
-def run_graph(arguments) -> int:
+def graph(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
     out = picture_path(arguments.out, Path(f"{arguments.model}.png"))
-    save_figure(out, viz.network(_build(arguments)))
+    write_figure(out, viz.network(_build(arguments)))
     print(f"Drawn in {out}")
     return 0
 
@@ -94,7 +95,7 @@ CASES = (
 )
 
 
-def run_gradcheck(arguments) -> int:
+def gradcheck(arguments) -> int:
     if arguments.seed < 0:
         raise UserError(f"--seed must be at least 0, got {arguments.seed}")
     names = {type(layer).__name__ for layer, _ in CASES}
@@ -117,7 +118,7 @@ def run_gradcheck(arguments) -> int:
     return 1 if failed else 0
 
 
-def run_doctor(arguments) -> int:
+def doctor(arguments) -> int:
     print(f"minitorch_alexnet  {__version__}")
     print(f"Python             {platform.python_version()} on {platform.platform()}")
     print(f"NumPy              {np.__version__}")

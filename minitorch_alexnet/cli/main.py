@@ -5,7 +5,7 @@ import sys
 
 from .. import __version__
 from ..errors import UserError
-from ..workers import set_threads
+from ..workers import keep_freed_memory, set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
 
 
@@ -27,9 +27,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add_command(name, run, text):
+    def add_command(name, do, text):
         command = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
-        command.set_defaults(run=run)
+        command.set_defaults(do=do)
         command.add_argument(
             "--threads",
             type=int,
@@ -49,10 +49,11 @@ def main(argv: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a terminal without our characters shows ? for them
             stream.reconfigure(errors="replace")
     arguments = make_parser().parse_args(argv)
+    keep_freed_memory()
     try:
         if arguments.threads is not None:
             set_threads(arguments.threads)
-        return arguments.run(arguments)
+        return arguments.do(arguments)
     except (UserError, OSError, MemoryError) as error:
         text = str(error) or type(error).__name__
         print(f"minitorch-alexnet: {text}", file=sys.stderr)

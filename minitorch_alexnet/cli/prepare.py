@@ -13,7 +13,9 @@ SHOWN = 10  # unusable files to name on screen
 
 
 def add_commands(add_command) -> None:
-    command = add_command("prepare", run, "Make a folder of photographs ready for training, once.")
+    command = add_command(
+        "prepare", prepare_folder, "Make a folder of photographs ready for training, once."
+    )
     command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
     command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
@@ -22,7 +24,7 @@ def add_commands(add_command) -> None:
     )
 
 
-def run(arguments) -> int:
+def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
     print(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
     print(f"Next:  minitorch-alexnet train --data {out}")

@@ -8,16 +8,18 @@ from tqdm import tqdm
 from .. import data
 from ..errors import UserError
 from ..experiments import EXPERIMENTS, Experiment, find
-from ..experiments.report import csv_text, difference, duration, page, report
+from ..experiments.report import csv_text, difference, page, report
 from ..experiments.reproduction import Outcome, Reproduction
-from ..files import write_text
-from .runs import save_figure
+from ..files import write_figure, write_text
+from ..words import duration
 
 SEEDS = 5
 
 
 def add_commands(add_command) -> None:
-    command = add_command("reproduce", run, "Try a claim of the paper on small nets and images.")
+    command = add_command(
+        "reproduce", reproduce, "Try a claim of the paper on small nets and images."
+    )
     command.add_argument(
         "name", metavar="NAME", nargs="?", help="an experiment, or all: --list names them"
     )
@@ -32,7 +34,7 @@ def add_commands(add_command) -> None:
         "--data-dir", metavar="DIR", help="a folder with the files of Fashion-MNIST or CIFAR-10"
     )
     command.add_argument(
-        "--seeds", type=int, default=SEEDS, metavar="N", help="pairs of runs an experiment"
+        "--seeds", type=int, default=SEEDS, metavar="N", help="pairs of trainings an experiment"
     )
     command.add_argument(
         "--budget",
@@ -48,7 +50,7 @@ def add_commands(add_command) -> None:
     )
 
 
-def run(arguments) -> int:
+def reproduce(arguments) -> int:
     if arguments.list:
         _list()
         return 0
@@ -93,17 +95,17 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     """Do one experiment, or what is left of it, and write its report, figure and table."""
     folder = Path(arguments.out, experiment.name)
     reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget)
-    plan, total = reproduction.plan, len(reproduction.runs)
+    plan, total = reproduction.plan, len(reproduction.trainings)
     done = total - len(reproduction.pending)
     print(
-        f"{experiment.name}: {total} runs, {done} of them done; each on"
+        f"{experiment.name}: {total} trainings, {done} of them done; each on"
         f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}",
         flush=True,
     )
     try:
         outcome = _with_bar(reproduction)
     except KeyboardInterrupt:
-        print(f"{folder} has the runs that are done; the same command goes on with the rest.")
+        print(f"{folder} has the trainings that are done; the same command goes on with the rest.")
         raise
     _write(folder, outcome)
     for measure in experiment.measures:
@@ -116,40 +118,40 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
 
 
 def _with_bar(reproduction: Reproduction) -> Outcome:
-    """Go through the runs with a bar over all of them, and a line for each that is done."""
-    measures, total = reproduction.experiment.measures, len(reproduction.runs)
+    """Go through the trainings with a bar over all of them, and a line for each that is done."""
+    measures, total = reproduction.experiment.measures, len(reproduction.trainings)
     done = total - len(reproduction.pending)
     with tqdm(
         total=total,
         initial=done,
         bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left",
-        disable=None,  # where nobody looks (no terminal), only the runs' lines
+        disable=None,  # where nobody looks (no terminal), only the trainings' lines
         dynamic_ncols=True,
     ) as bar:
 
-        def on_step(run, share):
-            bar.set_description_str(str(run), refresh=False)
+        def on_step(training, share):
+            bar.set_description_str(str(training), refresh=False)
             bar.update(done + share - bar.n)
 
-        def on_run(run, result):
+        def on_result(training, result):
             nonlocal done
             done += 1
             bar.update(done - bar.n)
-            told = [str(run)]
+            told = [str(training)]
             for arm, numbers in result["arms"].items():
                 values = (
                     f"{m.name} {numbers[m.key]:.2f}{m.unit and f' {m.unit}'}" for m in measures
                 )
-                told.append(("" if arm == run.net else f"{arm} ") + ", ".join(values))
+                told.append(("" if arm == training.net else f"{arm} ") + ", ".join(values))
             bar.write(f"{'; '.join(told)}; {result['seconds']:.0f} s", file=sys.stdout)
             sys.stdout.flush()  # for whoever reads along in a file
 
-        return reproduction.go(on_step, on_run)
+        return reproduction.go(on_step, on_result)
 
 
 def _write(folder: Path, outcome: Outcome) -> None:
     from .. import viz  # matplotlib is slow to import, and the other commands do without
 
-    save_figure(folder / "figure.png", viz.experiment(outcome))
+    write_figure(folder / "figure.png", viz.experiment(outcome))
     write_text(folder / "results.csv", csv_text(outcome))
     write_text(folder / "report.md", report(outcome))

@@ -1,7 +1,5 @@
 """What to do with a finished run: minitorch-alexnet evaluate, predict, neighbours, filters"""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +10,15 @@ from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate, features, nearest, views
-from ..files import whole_file, write_text
+from ..files import write_figure
+from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
 
 SHOWN = 20  # classes to name on screen
 
 
 def add_commands(add_command) -> None:
-    command = _add(add_command, "evaluate", run_evaluate, "Test a run's net, class by class.")
+    command = _add(add_command, "evaluate", evaluate_run, "Test a run's net, class by class.")
     _add_data(command)
     command.add_argument(
         "--train", action="store_true", help="test it on the training images instead"
@@ -27,13 +26,13 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "--crops", type=int, choices=(1, 10), help="parts of an image to average over"
     )
-    command = _add(add_command, "predict", run_predict, "Say what a run's net sees in image files.")
+    command = _add(add_command, "predict", predict, "Say what a run's net sees in image files.")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
     command.add_argument("--top", type=int, default=3, metavar="K", help="classes to show")
     command = _add(
         add_command,
         "neighbours",
-        run_neighbours,
+        neighbours,
         "Draw the training images that a run's net finds most like a given one (Figure 4).",
     )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
@@ -42,12 +41,12 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "--out", metavar="FILE", help="default: neighbours.png in the run's folder"
     )
-    command = _add(add_command, "filters", run_filters, "Draw a run's first kernels (Figure 3).")
+    command = _add(add_command, "filters", filters, "Draw a run's first kernels (Figure 3).")
     command.add_argument("--out", metavar="FILE", help="default: filters.png in the run's folder")
 
 
-def _add(add_command, name, run, text):
-    command = add_command(name, run, text)
+def _add(add_command, name, do, text):
+    command = add_command(name, do, text)
     command.add_argument("folder", metavar="RUN", help="a run folder")
     command.add_argument(
         "--model", default="", help="another model for the same weights: alexnet-merged for alexnet"
@@ -75,7 +74,7 @@ def _run_and_data(arguments) -> tuple[Run, data.Data]:
     return trained, loaded
 
 
-def run_evaluate(arguments) -> int:
+def evaluate_run(arguments) -> int:
     trained, loaded = _run_and_data(arguments)
     dataset = loaded.train if arguments.train else loaded.test
     crops = arguments.crops or trained.config.crops
@@ -98,7 +97,7 @@ def run_evaluate(arguments) -> int:
 
 def _classes(names, result: Evaluation) -> None:
     """The classes' accuracies; of many, those of the worst and of the best."""
-    shares, counts = _shares(result)
+    shares, counts = result.by_class()
     order = np.arange(len(names))
     if len(names) > SHOWN:
         print(f"The {SHOWN // 2} worst and the {SHOWN // 2} best classes:")
@@ -106,26 +105,6 @@ def _classes(names, result: Evaluation) -> None:
         order = tested[np.argsort(shares[tested], kind="stable")]
         order = np.concatenate([order[: SHOWN // 2], order[-SHOWN // 2 :]])
     _bars([names[i] for i in order], shares[order])
-
-
-def _shares(result: Evaluation):
-    """Each class's accuracy, 0 … 1, and its number of images."""
-    matrix = result.confusion()
-    counts = matrix.sum(axis=1)
-    return matrix.diagonal() / counts.clip(1), counts
-
-
-def keep_classes(folder: Path, names, result: Evaluation) -> None:
-    """Write classes.csv and confusion.png."""
-    from .. import viz  # matplotlib is slow to import
-
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("class", "images", "accuracy"))
-    for name, share, count in zip(names, *_shares(result), strict=True):
-        rows.writerow((name, count, f"{share:.4f}"))
-    write_text(folder / "classes.csv", text.getvalue())
-    save_figure(folder / "confusion.png", viz.confusion(result.confusion(), names))
 
 
 def picture_path(asked: str | None, default: Path) -> Path:
@@ -136,12 +115,7 @@ def picture_path(asked: str | None, default: Path) -> Path:
     return path
 
 
-def save_figure(path: Path, figure) -> None:
-    with whole_file(path) as file:
-        figure.savefig(file, format=path.suffix[1:].lower())
-
-
-def run_predict(arguments) -> int:
+def predict(arguments) -> int:
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
@@ -169,7 +143,7 @@ def _seen(trained: Run, pixels: np.ndarray):
     return trained.normalize(part(pixels)[None], trained.net.device)
 
 
-def run_neighbours(arguments) -> int:
+def neighbours(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
     if arguments.top < 1:
@@ -192,27 +166,17 @@ def run_neighbours(arguments) -> int:
         [loaded.train.images[found] for found in numbers],
         titles,
     )
-    save_figure(out, figure)
+    write_figure(out, figure)
     print(f"Drawn in {out}")
     return 0
 
 
-def run_filters(arguments) -> int:
+def filters(arguments) -> int:
     out = picture_path(arguments.out, Path(arguments.folder, "filters.png"))
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
-    save_figure(out, draw_filters(trained.net))
+    write_figure(out, draw_filters(trained.net))
     print(f"Drawn in {out}")
     return 0
-
-
-def draw_filters(net):
-    """The first layer's kernels, a block a tower."""
-    from .. import viz  # matplotlib is slow to import
-
-    first = next(node for node in net.nodes.values() if node.layer.params)
-    twins = [node for node in net.nodes.values() if node.joined_name == first.joined_name]
-    names = [f"tower {node.tower}, {node.device}" if node.tower else "" for node in twins]
-    return viz.filters(net.state_dict()[f"{first.joined_name}.weight"], names)
 
 
 def _bars(names, shares) -> None:

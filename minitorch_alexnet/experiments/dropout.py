@@ -30,18 +30,18 @@ class DropoutExperiment(Experiment):
     )
     images, epochs = 2000, 30
 
-    def config(self, study, run):
+    def config(self, study, training):
         return replace(
-            super().config(study, run),
-            dropout=0.5 if run.net == "dropout 0.5" else 0.0,
+            super().config(study, training),
+            dropout=0.5 if training.net == "dropout 0.5" else 0.0,
             schedule="plateau",
             lr=0.02,
         )
 
-    def judge(self, trainer, study, run):
+    def judge(self, trainer, study, training):
         test, train = percent_wrong(trainer, study.test), percent_wrong(trainer, study.train)
         return {
-            run.net: {
+            training.net: {
                 "test_error": test,
                 "train_error": train,
                 "gap": round(test - train, 4),

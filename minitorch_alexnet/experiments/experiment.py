@@ -43,7 +43,7 @@ def fewer_errors(paper: str) -> Measure:
     return Measure("test_error", "test error", "%", larger=1, paper=paper)
 
 
-class Run(NamedTuple):
+class Training(NamedTuple):
     """One training. net: which; rate: a learning rate to try, on a seed that is not judged."""
 
     net: str
@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """The images of an experiment and the length of its trainings: the same for every run."""
+    """The images of an experiment and the length of its trainings: the same for each of them."""
 
     train: ArrayDataset | ImageFolder
     validation: ArrayDataset | ImageFolder
@@ -105,23 +105,23 @@ class Experiment:
     def nets(self) -> tuple[str, ...]:
         return self.arms
 
-    def runs(self, seeds: int) -> list[Run]:
+    def trainings(self, seeds: int) -> list[Training]:
         """All trainings, in order: whole pairs as soon as possible."""
-        return [Run(net, seed) for seed in range(seeds) for net in self.nets]
+        return [Training(net, seed) for seed in range(seeds) for net in self.nets]
 
-    def config(self, study: Study, run: Run) -> Config:
+    def config(self, study: Study, training: Training) -> Config:
         """How a net is trained. Raises UserError where the images do not suit the experiment."""
         return Config(
             model=model_for(study.shape),
             epochs=study.epochs,
             batch_size=64,
             lr=0.04,
-            seed=run.seed,
+            seed=training.seed,
         )
 
-    def recipe(self, study: Study, run: Run) -> str:
+    def recipe(self, study: Study, training: Training) -> str:
         """The same in words."""
-        c = self.config(study, run)
+        c = self.config(study, training)
         return (
             f"{c.model}, batches of {c.batch_size}, rate {c.lr:g} ({c.schedule}), momentum"
             f" {c.momentum:g}, weight decay {c.weight_decay:g}, dropout {c.dropout:g}"
@@ -133,30 +133,30 @@ class Experiment:
         """The layer in this node's place in that arm: see rebuild.rebuilt."""
         return node.layer
 
-    def net(self, study: Study, run: Run) -> Graph:
-        """A fresh net for the run; arms that differ by `change` alone start from one net."""
-        config = self.config(study, run)
+    def net(self, study: Study, training: Training) -> Graph:
+        """A fresh net; arms that differ by `change` alone start from one net."""
+        config = self.config(study, training)
         start = build_net(config, study.train.num_classes, study.shape)
-        return rebuilt(start, lambda node: self.change(node, study, run.net))
+        return rebuilt(start, lambda node: self.change(node, study, training.net))
 
-    def trainer(self, study: Study, run: Run) -> Trainer:
-        config, net = self.config(study, run), self.net(study, run)
+    def trainer(self, study: Study, training: Training) -> Trainer:
+        config, net = self.config(study, training), self.net(study, training)
         return Trainer(study.train, config, net=net, validation=study.validation)
 
-    def run(
-        self, study: Study, run: Run, results: dict, on_step: Callable[[Trainer], None]
+    def train(
+        self, study: Study, training: Training, results: dict, on_step: Callable[[Trainer], None]
     ) -> dict[str, dict]:
-        """Train and judge: the numbers of each arm that this run decides.
+        """Train and judge: the numbers of each arm that this training decides.
 
-        results: what `run` has returned for the runs before, by str(Run)
+        results: what `train` has returned for those before, by str(Training)
         """
-        trainer = self.trainer(study, run)
+        trainer = self.trainer(study, training)
         trainer.fit(on_step)
-        return self.judge(trainer, study, run)
+        return self.judge(trainer, study, training)
 
-    def judge(self, trainer: Trainer, study: Study, run: Run) -> dict[str, dict]:
+    def judge(self, trainer: Trainer, study: Study, training: Training) -> dict[str, dict]:
         """The numbers of a trained net, by arm."""
-        return {run.net: {"test_error": percent_wrong(trainer, study.test)}}
+        return {training.net: {"test_error": percent_wrong(trainer, study.test)}}
 
     def remarks(self, rows: list[dict]) -> list[str]:
         """Sentences for the report, from its rows."""
@@ -166,7 +166,7 @@ class Experiment:
         """Why these images do not suit the experiment; "" if all its nets can be fed with them."""
         try:
             for net in self.nets:
-                self.trainer(Study.of(data, 1, 1), Run(net, 0))
+                self.trainer(Study.of(data, 1, 1), Training(net, 0))
         except UserError as error:
             return str(error)
         return ""

@@ -19,9 +19,9 @@ class Overlap(Experiment):
             return MaxPool2d(2, stride=2)
         return node.layer
 
-    def net(self, study, run):
+    def net(self, study, training):
         try:
-            return super().net(study, run)
+            return super().net(study, training)
         except ShapeError as error:
             raise UserError(
                 f"on images of {study.shape[-1]} pixels the two ways of pooling give outputs of"

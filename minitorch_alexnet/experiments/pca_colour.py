@@ -16,7 +16,7 @@ class PCAColour(Experiment):
         "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
     )
 
-    def config(self, study, run):
+    def config(self, study, training):
         expect_colour(study.shape)
-        noise = 0.1 if run.net == "with shifts" else 0.0
-        return replace(super().config(study, run), colour_noise=noise)
+        noise = 0.1 if training.net == "with shifts" else 0.0
+        return replace(super().config(study, training), colour_noise=noise)

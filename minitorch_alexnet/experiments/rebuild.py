@@ -17,7 +17,7 @@ def rebuilt(net: Graph, change: Callable[[Node], Layer | None]) -> Graph:
     Layers that stay keep their very weights and generators, in copies: nothing that one net learns
     or draws reaches the other. Raises ShapeError where a new layer does not fit its neighbours.
     """
-    copy = Graph(net.input_shape, net.device)
+    copy = Graph(net.input_shape, net.device, net.seed)
     instead: dict[str, str] = {}  # of the nodes left out
     for node in net.nodes.values():
         sources = tuple(instead.get(source, source) for source in node.sources)

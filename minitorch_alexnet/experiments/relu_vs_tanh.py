@@ -8,7 +8,7 @@ from ..graph import Graph
 from ..init import constant, glorot, initialise
 from ..layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Tanh
 from ..optim import StepDecay
-from .experiment import Experiment, Measure, Run, percent_wrong
+from .experiment import Experiment, Measure, Training, percent_wrong
 
 RATES = (0.04, 0.02, 0.08, 0.01)  # those likely to be the best first: a slow trial ends early
 TRIAL_SEED = 2012  # not a judged one
@@ -31,40 +31,39 @@ class ReLUVsTanh(Experiment):
         " advise for tanh. The threshold is 25 % training error for colour images, the paper's"
         " on CIFAR-10; for grey ones, which are easier, 10 %. Each arm has the constant rate that"
         f" was the fastest of {', '.join(f'{rate:g}' for rate in sorted(RATES))} on a seed that is"
-        f" not judged. The error is that on {SAMPLE:,} training images, every {EVERY} steps. A run"
+        f" not judged. The error is that on {SAMPLE:,} training images, every {EVERY} steps. One"
         " that never gets there counts as if it had at its end, which makes the ratio smaller."
     )
     images, epochs = 10_000, 12
 
-    def runs(self, seeds):
-        trials = [Run(arm, TRIAL_SEED, rate) for arm in self.arms for rate in RATES]
-        return trials + super().runs(seeds)
+    def trainings(self, seeds):
+        trials = [Training(arm, TRIAL_SEED, rate) for arm in self.arms for rate in RATES]
+        return trials + super().trainings(seeds)
 
-    def config(self, study, run):
-        return replace(super().config(study, run), batch_size=128, weight_decay=0.0)
+    def config(self, study, training):
+        return replace(super().config(study, training), batch_size=128, weight_decay=0.0)
 
-    def net(self, study, run):
-        return four_layers(study, run.seed, ReLU if run.net == "ReLU" else Tanh)
+    def net(self, study, training):
+        return four_layers(study, training.seed, ReLU if training.net == "ReLU" else Tanh)
 
-    def run(self, study, run, results, on_step):
-        keys = [str(Run(run.net, TRIAL_SEED, rate)) for rate in RATES]
-        trials = [results[key][run.net] for key in keys if key in results]
+    def train(self, study, training, results, on_step):
+        keys = [str(Training(training.net, TRIAL_SEED, rate)) for rate in RATES]
+        trials = [results[key][training.net] for key in keys if key in results]
         last = study.epochs
-        if run.rate is None:
+        if training.rate is None:
             best = min(trials, key=lambda trial: (not trial["reached"], trial["epochs"]))
-            run = run._replace(rate=best["rate"])
+            training = training._replace(rate=best["rate"])
         else:  # once the best rate so far was there, the slower ones are of no interest
             last = min([last, *(trial["epochs"] for trial in trials)])
-        trainer = self.trainer(study, run)
-        trainer.schedule = StepDecay(run.rate, milestones=())
+        trainer = self.trainer(study, training)
+        trainer.schedule = StepDecay(training.rate, milestones=())
         sample = study.train.subset(slice(SAMPLE))
         curve = [(0.0, percent_wrong(trainer, sample))]
 
         def watch(trainer):
             on_step(trainer)
-            steps = trainer.epoch * len(trainer.train_loader) + trainer.batch
-            if steps % EVERY == 0:
-                epochs = steps / len(trainer.train_loader)
+            if trainer.steps % EVERY == 0:
+                epochs = trainer.steps / len(trainer.train_loader)
                 curve.append((epochs, percent_wrong(trainer, sample)))
                 if curve[-1][1] <= self.threshold(study) or epochs >= last:
                     trainer.stop()
@@ -74,16 +73,16 @@ class ReLUVsTanh(Experiment):
         epochs, error = curve[-1]
         reached = error <= self.threshold(study)
         return {
-            run.net: {
+            training.net: {
                 "epochs": epochs if reached else study.epochs,
                 "reached": reached,
-                "rate": run.rate,
+                "rate": training.rate,
                 "curve": curve,
             }
         }
 
-    def recipe(self, study, run):
-        c = self.config(study, run)
+    def recipe(self, study, training):
+        c = self.config(study, training)
         tried = ", ".join(f"{rate:g}" for rate in sorted(RATES))
         return (
             f"batches of {c.batch_size}, the fastest of the constant rates {tried}, momentum"
@@ -94,7 +93,7 @@ class ReLUVsTanh(Experiment):
         own = {arm: [row for row in rows if row["arm"] == arm] for arm in self.arms}
         return [
             f"{arm}: rate {rows[0]['rate']:g}; {sum(not row['reached'] for row in rows)} of"
-            f" {len(rows)} runs never got there."
+            f" {len(rows)} never got there."
             for arm, rows in own.items()
         ]
 
@@ -106,7 +105,7 @@ class ReLUVsTanh(Experiment):
 
 def four_layers(study, seed: int, Activation) -> Graph:
     """conv, conv, conv, linear; Activation, a class of layers, is what follows the first three."""
-    net = Graph(study.shape)
+    net = Graph(study.shape, seed=None)
     maps = study.shape[0]
     for number, kernels in (1, 16), (2, 32), (3, 32):
         net.add(f"conv{number}", Conv2d(maps, kernels, 5, padding=2))

@@ -4,6 +4,7 @@ import csv
 import io
 import math
 
+from ..words import duration
 from .experiment import Experiment, Measure
 from .reproduction import Outcome, Plan
 from .statistics import RULE
@@ -12,7 +13,7 @@ from .statistics import RULE
 def report(outcome: Outcome) -> str:
     """The experiment's page, beside which lie figure.png and results.csv."""
     experiment, plan = outcome.experiment, outcome.plan
-    runs = len(experiment.runs(plan.seeds))
+    count = len(experiment.trainings(plan.seeds))
     return "\n".join(
         [
             f"# {experiment.title}",
@@ -33,7 +34,7 @@ def report(outcome: Outcome) -> str:
             " are the same for all.",
             *(f"- {line}" for line in experiment.remarks(outcome.rows)),
             f"- The rule: {RULE}",
-            f"- Time: {duration(outcome.seconds)} for {runs} runs; {outcome.date};"
+            f"- Time: {duration(outcome.seconds)} for {count} trainings; {outcome.date};"
             f" {plan.versions}.",
             f"- Again: `{_command(plan)}`. Seed by seed: [results.csv](results.csv).",
             "",
@@ -91,10 +92,6 @@ def difference(outcome: Outcome, measure: Measure) -> str:
     mean, low, high = (f"{number:.2f}".replace("-", "−") for number in numbers)
     interval = f" [{low}, {high}]" if math.isfinite(found.low) else ""
     return f"{mean}{interval} {'times' if measure.ratio else 'points'}"
-
-
-def duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
 
 
 def csv_text(outcome: Outcome) -> str:

@@ -1,4 +1,4 @@
-"""Doing an experiment: its plan and size, the runs one after the other, and going on later."""
+"""Doing an experiment: its plan and size, the trainings one after the other, and going on later."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from ..data import Data
 from ..errors import UserError
 from ..files import write_json
 from ..train import Trainer
-from .experiment import Experiment, Measure, Run, Study, available
+from .experiment import Experiment, Measure, Study, Training, available
 from .statistics import Effect, effect
 
 FEWEST = 100  # images to learn from: a budget for less is refused
@@ -24,7 +24,7 @@ FEWEST = 100  # images to learn from: a budget for less is refused
 
 @dataclass(frozen=True)
 class Plan:
-    """What is fixed before the first run: what was asked for, and the size that follows from it.
+    """What is fixed before the first training: what was asked for, and the size that follows.
 
     fingerprint: of the images;  budget: minutes, or None;  recipe: of each net, in words
     images, epochs: of a training
@@ -46,7 +46,7 @@ class Outcome:
     """What a finished experiment has found.
 
     rows: {"arm": …, "seed": …, and numbers by name, among them each measure's}
-    seconds: that all runs took;  date: of the last one
+    seconds: that all trainings took;  date: of the last one
     """
 
     experiment: Experiment
@@ -72,10 +72,11 @@ class Outcome:
 
 
 class Reproduction:
-    """An experiment on a data set, kept in a folder: plan.json and, run by run, results.json.
+    """An experiment on a data set, kept in a folder: plan.json and, training by training,
+    results.json.
 
-    seeds: 0 … seeds-1, each a pair of runs
-    budget: minutes for all runs together; default: the experiment's own size
+    seeds: 0 … seeds-1, each a pair of trainings
+    budget: minutes for all trainings together; default: the experiment's own size
 
     Raises UserError if the images do not suit the experiment, the budget is too small, or the
     folder holds another plan.
@@ -94,7 +95,7 @@ class Reproduction:
         if why := experiment.why_not(data):
             raise UserError(f"{experiment.name}: {why}")
         self.experiment, self.data, self.folder = experiment, data, Path(folder)
-        self.runs = experiment.runs(seeds)
+        self.trainings = experiment.trainings(seeds)
         study = Study.of(data, experiment.images, experiment.epochs)
         asked = {
             "experiment": experiment.name,
@@ -102,7 +103,7 @@ class Reproduction:
             "fingerprint": _fingerprint(data),
             "seeds": seeds,
             "budget": budget,
-            "recipe": {net: experiment.recipe(study, Run(net, 0)) for net in experiment.nets},
+            "recipe": {net: experiment.recipe(study, Training(net, 0)) for net in experiment.nets},
             "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
             f" Python {platform.python_version()}",
         }
@@ -111,44 +112,47 @@ class Reproduction:
         self.results: dict[str, dict] = self._read("results.json") or {}
 
     @property
-    def pending(self) -> list[Run]:
-        return [run for run in self.runs if str(run) not in self.results]
+    def pending(self) -> list[Training]:
+        return [training for training in self.trainings if str(training) not in self.results]
 
     def go(
         self,
-        on_step: Callable[[Run, float], None] = lambda run, share: None,
-        on_run: Callable[[Run, dict], None] = lambda run, result: None,
+        on_step: Callable[[Training, float], None] = lambda training, share: None,
+        on_result: Callable[[Training, dict], None] = lambda training, result: None,
     ) -> Outcome:
-        """Do what is left of the runs; each result is on disk before the next run begins.
+        """Do what is left of the trainings; each result is on disk before the next one begins.
 
-        on_step: hears after each step of a run which share of it is done, 0 … 1
-        on_run: hears of each run its result: {"seconds", "date", "arms": {arm: its numbers}}
+        on_step: hears after each step of a training which share of it is done, 0 … 1
+        on_result: hears of each one its result: {"seconds", "date", "arms": {arm: its numbers}}
         """
-        for run in self.pending:
-            result = self._do(run, on_step)
-            self.results[str(run)] = result
+        for training in self.pending:
+            result = self._do(training, on_step)
+            self.results[str(training)] = result
             write_json(self.folder / "results.json", self.results)
-            on_run(run, result)
+            on_result(training, result)
         return self.outcome()
 
-    def _do(self, run: Run, on_step) -> dict:
+    def _do(self, training: Training, on_step) -> dict:
         before = {name: result["arms"] for name, result in self.results.items()}
         clock = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a trainer says where it overflowed
-            arms = self.experiment.run(
-                self.study, run, before, lambda trainer: on_step(run, _share_done(trainer))
+            arms = self.experiment.train(
+                self.study,
+                training,
+                before,
+                lambda trainer: on_step(training, _share_done(trainer)),
             )
         seconds = round(time.perf_counter() - clock, 2)
         return {"seconds": seconds, "date": time.strftime("%Y-%m-%d"), "arms": arms}
 
     def outcome(self) -> Outcome:
-        """Of runs that are all done."""
+        """Of trainings that are all done."""
         rows = [
-            {"arm": arm, "seed": run.seed, **numbers}
-            for run in self.runs
-            if run.rate is None
-            for arm, numbers in self.results[str(run)]["arms"].items()
+            {"arm": arm, "seed": training.seed, **numbers}
+            for training in self.trainings
+            if training.rate is None
+            for arm, numbers in self.results[str(training)]["arms"].items()
         ]
         seconds = sum(result["seconds"] for result in self.results.values())
         date = max(result["date"] for result in self.results.values())
@@ -193,9 +197,9 @@ class Reproduction:
         watching, testing = len(usual.validation) / 3, self.experiment.tests * len(usual.test) / 3
         seconds = {}  # an image, by net
         for net in self.experiment.nets:
-            whole, _ = self.experiment.trainer(usual, Run(net, 0)).estimate()
+            whole, _ = self.experiment.trainer(usual, Training(net, 0)).estimate()
             seconds[net] = whole / (usual.epochs * (len(usual.train) + watching))
-        of_each = sum(seconds[run.net] for run in self.runs)
+        of_each = sum(seconds[training.net] for training in self.trainings)
         room = budget / of_each - testing
         images, most = int(room / usual.epochs - watching), available(self.data)
         if images > most:
@@ -204,7 +208,7 @@ class Reproduction:
             needed = of_each * (usual.epochs * (least + watching) + testing) / 60
             raise UserError(
                 f"{self.experiment.name}: a budget of {budget / 60:g} minutes is too small for"
-                f" {len(self.runs)} runs; {needed:.2g} would do for {least} images"
+                f" {len(self.trainings)} trainings; {needed:.2g} would do for {least} images"
             )
         return images, usual.epochs
 
@@ -219,5 +223,4 @@ def _fingerprint(data: Data) -> str:
 
 
 def _share_done(trainer: Trainer) -> float:
-    done = trainer.epoch + trainer.batch / len(trainer.train_loader)
-    return done / trainer.config.epochs
+    return trainer.steps / len(trainer.train_loader) / trainer.config.epochs

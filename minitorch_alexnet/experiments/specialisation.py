@@ -34,19 +34,19 @@ class Specialisation(Experiment):
         " what chance alone would give."
     )
 
-    def config(self, study, run):
+    def config(self, study, training):
         expect_colour(study.shape)
-        return super().config(study, run)
+        return super().config(study, training)
 
-    def net(self, study, run):
-        net = rebuilt(super().net(study, run), _more_kernels)
-        initialise(net, run.seed, STANDARDIZED)
+    def net(self, study, training):
+        net = rebuilt(super().net(study, training), _more_kernels)
+        initialise(net, training.seed, STANDARDIZED)
         return net
 
-    def judge(self, trainer, study, run):
+    def judge(self, trainer, study, training):
         shares = 100 * colour_share(trainer.net.state_dict()["conv1.weight"])
         a, b = tower_means(shares)
-        rng = np.random.default_rng(run.seed)
+        rng = np.random.default_rng(training.seed)
         deals = [tower_means(rng.permutation(shares)) for _ in range(DEALS)]
         by_chance = float(np.mean([abs(first - second) for first, second in deals]))
         return {

@@ -21,11 +21,11 @@ class TenCrop(Experiment):
     )
     tests = 11
 
-    def config(self, study, run):
+    def config(self, study, training):
         part = study.shape[-1] * 7 // 8
-        return replace(super().config(study, run), size=part, augment=True)
+        return replace(super().config(study, training), size=part, augment=True)
 
-    def judge(self, trainer, study, run):
+    def judge(self, trainer, study, training):
         return {
             "ten crops": {"test_error": percent_wrong(trainer, study.test, crops=10)},
             "centre alone": {"test_error": percent_wrong(trainer, study.test)},

@@ -20,14 +20,14 @@ class TwoDevices(Experiment):
         " alike."
     )
 
-    def net(self, study, run):
-        net = super().net(study, run)
-        return net if run.net == "two towers" else one_tower(net, run.seed)
+    def net(self, study, training):
+        net = super().net(study, training)
+        return net if training.net == "two towers" else one_tower(net, training.seed)
 
-    def judge(self, trainer, study, run):
-        (numbers,) = super().judge(trainer, study, run).values()
+    def judge(self, trainer, study, training):
+        (numbers,) = super().judge(trainer, study, training).values()
         parameters = sum(p.data.size for p in trainer.net.named_parameters().values())
-        return {run.net: numbers | {"parameters": parameters}}
+        return {training.net: numbers | {"parameters": parameters}}
 
     def remarks(self, rows):
         two, one = (next(r["parameters"] for r in rows if r["arm"] == arm) for arm in self.arms)

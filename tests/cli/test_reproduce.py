@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 
-from minitorch_alexnet import device
 from minitorch_alexnet.cli import reproduce
 from minitorch_alexnet.cli.main import main
 from minitorch_alexnet.data import cifar10, silhouettes
@@ -35,7 +34,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(relu_vs_tanh, "RATES", (0.01,))
     for experiment in EXPERIMENTS.values():
         monkeypatch.setattr(type(experiment), "epochs", 1)
-    monkeypatch.setattr(device, "_workers", device._workers)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -72,7 +70,9 @@ def test_an_experiment_from_end_to_end(place, capsys):
     told = capsys.readouterr().out
     folder = place / "reproduce" / "depth"
     assert names(folder) == FILES
-    assert "depth: 4 runs, 0 of them done; each on 44 images of silhouettes, epochs: 1." in told
+    assert (
+        "depth: 4 trainings, 0 of them done; each on 44 images of silhouettes, epochs: 1." in told
+    )
     assert re.search(r"^without conv4, seed 1; test error \d+\.\d\d %; \d+ s$", told, re.MULTILINE)
     assert "the paper: about 2 points of top-1. Verdict: " in told
     rows = (folder / "results.csv").read_text().splitlines()
@@ -93,14 +93,14 @@ def test_interrupted_it_keeps_what_is_done_and_the_same_command_goes_on(place, c
     command = ("reproduce", "overlap", *GREY, "--seeds", "1")
     assert call(*command, "--out", "undisturbed") == 0
     with monkeypatch.context() as patch:
-        run = Experiment.run
+        train = Experiment.train
 
         def second_stops(self, study, which, results, on_step):
             if results:
                 raise KeyboardInterrupt
-            return run(self, study, which, results, on_step)
+            return train(self, study, which, results, on_step)
 
-        patch.setattr(Experiment, "run", second_stops)
+        patch.setattr(Experiment, "train", second_stops)
         assert call(*command) == 130
     told = capsys.readouterr()
     assert "the same command goes on with the rest" in told.out
@@ -191,6 +191,6 @@ def test_wrong_input(place, refused):
     assert "there is no experiment 'lr': expected all, or one of" in refused("reproduce", "lr")
     assert "expected seeds ≥ 1" in refused("reproduce", "depth", *GREY, "--seeds", "0")
     assert "unknown data set" in refused("reproduce", "depth", "--data", "nothing")
-    assert "too small for 10 runs" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
+    assert "too small for 10 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
     assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
     assert list(place.iterdir()) == []

@@ -12,7 +12,7 @@ from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.transforms import ten_crops
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.experiments import EXPERIMENTS, dropout, find, relu_vs_tanh
-from minitorch_alexnet.experiments.experiment import Run, Study, model_for, percent_wrong
+from minitorch_alexnet.experiments.experiment import Study, Training, model_for, percent_wrong
 from minitorch_alexnet.experiments.specialisation import colour_share, tower_means
 from minitorch_alexnet.layers import LocalResponseNorm
 from minitorch_alexnet.layers.loss import log_softmax
@@ -49,7 +49,7 @@ def pair(name, study, seed=4):
     """The trainers of both nets; tests only look at them."""
     rate = 0.02 if name == "relu-vs-tanh" else None
     experiment = find(name)
-    return [experiment.trainer(study, Run(net, seed, rate)) for net in experiment.nets]
+    return [experiment.trainer(study, Training(net, seed, rate)) for net in experiment.nets]
 
 
 def changed_layers(first, second):
@@ -82,7 +82,7 @@ def test_weights_that_both_arms_have_start_alike(name, colour):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_another_seed_starts_otherwise(name, colour):
     net = find(name).nets[0]
-    first, second = (find(name).net(colour, Run(net, seed)).state_dict() for seed in (0, 1))
+    first, second = (find(name).net(colour, Training(net, seed)).state_dict() for seed in (0, 1))
     assert not any(np.array_equal(first[k], second[k]) for k in first if k.endswith("weight"))
 
 
@@ -127,10 +127,10 @@ def test_the_arms_configs_differ_where_the_experiment_says(name, colour):
     first, second = (asdict(trainer.config) for trainer in pair(name, colour))
     differing = {key for key in first if first[key] != second[key]}
     assert differing == {"dropout": {"dropout"}, "pca-colour": {"colour_noise"}}.get(name, set())
-    assert find("dropout").config(colour, Run("dropout 0.5", 0)).dropout == 0.5
-    assert find("dropout").config(colour, Run("without", 0)).dropout == 0
-    assert find("pca-colour").config(colour, Run("with shifts", 0)).colour_noise == 0.1
-    assert find("pca-colour").config(colour, Run("without", 0)).colour_noise == 0
+    assert find("dropout").config(colour, Training("dropout 0.5", 0)).dropout == 0.5
+    assert find("dropout").config(colour, Training("without", 0)).dropout == 0
+    assert find("pca-colour").config(colour, Training("with shifts", 0)).colour_noise == 0.1
+    assert find("pca-colour").config(colour, Training("without", 0)).colour_noise == 0
 
 
 def test_lrn_differs_in_alpha_alone(grey):
@@ -232,7 +232,7 @@ def test_percent_wrong(grey):
     wrong = (logits.argmax(axis=1) != grey.test.labels).sum()
     assert 0 < wrong < 20  # of 20
     assert percent_wrong(trainer, grey.test) == pytest.approx(100 * wrong / 20)
-    judged = find("lrn").judge(trainer, grey, Run("without", 0))
+    judged = find("lrn").judge(trainer, grey, Training("without", 0))
     assert judged == {"without": {"test_error": percent_wrong(trainer, grey.test)}}
 
 
@@ -245,7 +245,7 @@ def test_one_net_is_judged_by_its_centre_and_by_ten_parts(size, part):
     assert images.shape[1:] == (1, part, part)
     assert trainer.train_loader.crop.size == (part, part)  # at random
     assert trainer.train_loader.crop.padding == 0
-    judged = find("ten-crop").judge(trainer, study, Run("one net", 0))
+    judged = find("ten-crop").judge(trainer, study, Training("one net", 0))
     total = 0
     for view in ten_crops(study.test.images.shape, trainer.net.input_shape):
         seen = trainer.normalize(view(study.test.images), trainer.net.device)
@@ -264,12 +264,12 @@ def test_convergence_is_the_lowest_error_before_the_rate_falls(grey, monkeypatch
     ]
     given = {id(grey.test): 25.0, id(grey.train): 5.5}
     monkeypatch.setattr(dropout, "percent_wrong", lambda trainer, dataset: given[id(dataset)])
-    judged = find("dropout").judge(trainer, grey, Run("without", 0))["without"]
+    judged = find("dropout").judge(trainer, grey, Training("without", 0))["without"]
     assert judged == {"test_error": 25.0, "train_error": 5.5, "gap": 19.5, "epochs": 3}
 
 
 def test_dropout_trains_with_the_papers_schedule(grey):
-    config = find("dropout").config(grey, Run("without", 0))
+    config = find("dropout").config(grey, Training("without", 0))
     assert config.schedule == "plateau"
 
 
@@ -289,7 +289,7 @@ def test_towers_are_the_halves():
 
 
 def test_specialisation_against_dealing_out_anew(colour):
-    experiment, run = find("specialisation"), Run("two towers", 0)
+    experiment, run = find("specialisation"), Training("two towers", 0)
     trainer = experiment.trainer(colour, run)
     first = trainer.net["conv1"].params["weight"].data
     assert first.shape == (48, 3, 5, 5)
@@ -336,25 +336,27 @@ def race(monkeypatch):
 
 def ran(race, run, results=()):
     experiment, study = race
-    ((arm, numbers),) = experiment.run(study, run, dict(results), lambda trainer: None).items()
+    ((arm, numbers),) = experiment.train(study, run, dict(results), lambda trainer: None).items()
     assert arm == run.net
     return numbers
 
 
 def trial(arm, rate, epochs, reached=True):
     numbers = {"epochs": epochs, "reached": reached, "rate": rate}
-    return str(Run(arm, relu_vs_tanh.TRIAL_SEED, rate)), {arm: numbers}
+    return str(Training(arm, relu_vs_tanh.TRIAL_SEED, rate)), {arm: numbers}
 
 
 def test_each_arm_tries_all_rates_on_a_seed_that_is_not_judged(race):
     experiment, _ = race
-    runs = experiment.runs(2)
-    assert runs[:4] == [Run(arm, 2012, rate) for arm in ("ReLU", "tanh") for rate in (0.02, 0.01)]
-    assert runs[4:] == [Run(arm, seed) for seed in (0, 1) for arm in ("ReLU", "tanh")]
+    runs = experiment.trainings(2)
+    assert runs[:4] == [
+        Training(arm, 2012, rate) for arm in ("ReLU", "tanh") for rate in (0.02, 0.01)
+    ]
+    assert runs[4:] == [Training(arm, seed) for seed in (0, 1) for arm in ("ReLU", "tanh")]
 
 
 def test_a_run_ends_when_the_error_is_first_at_the_threshold(race):
-    found = ran(race, Run("tanh", 2012, 0.02))
+    found = ran(race, Training("tanh", 2012, 0.02))
     epochs, errors = np.transpose(found["curve"])
     assert found["reached"]
     assert found["epochs"] == epochs[-1] < 2
@@ -366,7 +368,9 @@ def test_a_run_ends_when_the_error_is_first_at_the_threshold(race):
 def test_the_rate_is_constant(race):
     experiment, study = race
     rates = []
-    experiment.run(study, Run("tanh", 2012, 0.01), {}, lambda trainer: rates.append(trainer.sgd.lr))
+    experiment.train(
+        study, Training("tanh", 2012, 0.01), {}, lambda trainer: rates.append(trainer.sgd.lr)
+    )
     assert set(rates) == {0.01}
 
 
@@ -379,33 +383,33 @@ def test_judged_runs_take_their_arms_fastest_rate(race):
             trial("tanh", 0.01, 5.0),
         ]
     )
-    assert ran(race, Run("ReLU", 0), results)["rate"] == 0.01
-    assert ran(race, Run("tanh", 0), results)["rate"] == 0.02
+    assert ran(race, Training("ReLU", 0), results)["rate"] == 0.01
+    assert ran(race, Training("tanh", 0), results)["rate"] == 0.02
 
 
 def test_a_rate_that_never_got_there_is_not_the_fastest(race):
     results = [trial("ReLU", 0.02, 2, reached=False), trial("ReLU", 0.01, 2)]
-    assert ran(race, Run("ReLU", 0), results)["rate"] == 0.01
+    assert ran(race, Training("ReLU", 0), results)["rate"] == 0.01
 
 
 def test_a_trial_ends_where_the_best_before_it_was_done(race):
-    found = ran(race, Run("ReLU", 2012, 0.01), [trial("ReLU", 0.02, 0.25)])
+    found = ran(race, Training("ReLU", 2012, 0.01), [trial("ReLU", 0.02, 0.25)])
     assert len(found["curve"]) == 1 + 2
     assert (found["reached"], found["epochs"]) == (False, 2)
-    found = ran(race, Run("ReLU", 2012, 0.01), [trial("tanh", 0.02, 0.25)])  # another arm's
+    found = ran(race, Training("ReLU", 2012, 0.01), [trial("tanh", 0.02, 0.25)])  # another arm's
     assert len(found["curve"]) > 1 + 2
 
 
 def test_a_run_that_never_gets_there_counts_as_its_whole_length(race, monkeypatch):
     experiment, _ = race
     monkeypatch.setattr(type(experiment), "threshold", staticmethod(lambda study: -1.0))
-    found = ran(race, Run("tanh", 2012, 0.0))
+    found = ran(race, Training("tanh", 2012, 0.0))
     assert (found["reached"], found["epochs"], len(found["curve"])) == (False, 2, 1 + 16)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # reproduction.py does
 def test_a_rate_that_is_far_too_high_is_a_slow_one(race):
-    found = ran(race, Run("ReLU", 2012, 1e30))
+    found = ran(race, Training("ReLU", 2012, 1e30))
     assert (found["reached"], found["epochs"]) == (False, 2)
 
 
@@ -421,8 +425,8 @@ def test_remarks_say_the_rates_and_who_never_got_there():
         for reached in (True, arm == "ReLU")
     ]
     assert find("relu-vs-tanh").remarks(rows) == [
-        "ReLU: rate 0.04; 0 of 2 runs never got there.",
-        "tanh: rate 0.02; 1 of 2 runs never got there.",
+        "ReLU: rate 0.04; 0 of 2 never got there.",
+        "tanh: rate 0.02; 1 of 2 never got there.",
     ]
 
 
@@ -468,7 +472,7 @@ def test_the_split_is_the_same_each_time_and_nothing_is_in_both_parts():
 
 
 def test_recipes_in_words(grey):
-    said = find("ten-crop").recipe(grey, Run("one net", 0))
+    said = find("ten-crop").recipe(grey, Training("one net", 0))
     defaults = Config()
     assert said == (
         f"fashion, batches of 64, rate 0.04 (one-cycle), momentum {defaults.momentum:g}, weight"

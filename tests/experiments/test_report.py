@@ -9,7 +9,7 @@ import pytest
 
 from minitorch_alexnet import viz
 from minitorch_alexnet.experiments import EXPERIMENTS, find
-from minitorch_alexnet.experiments.report import csv_text, difference, duration, page, report
+from minitorch_alexnet.experiments.report import csv_text, difference, page, report
 from minitorch_alexnet.experiments.reproduction import Outcome, Plan
 from minitorch_alexnet.experiments.statistics import RULE
 
@@ -81,7 +81,7 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "Again: `minitorch-alexnet reproduce lrn --data garments --seeds 3`.",
         "- Training, with LRN and without: gently.",
         RULE,
-        "13 minutes for 6 runs; 2012-12-03; version 1",
+        "13 minutes for 6 trainings; 2012-12-03; version 1",
     ):
         assert part in text
     assert text.count("gently") == 1  # both arms are trained in one way
@@ -115,13 +115,6 @@ def test_one_seed_has_neither_spread_nor_interval():
     text = report(outcome_of("lrn", {"test_error": ([11], [12])}, seeds=1))
     assert "| test error, % | 11.00 | 12.00 | 1.00 points |" in text
     assert "too small to tell" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(7.4, "7 seconds"), (119, "119 seconds"), (754, "13 minutes")]
-)
-def test_durations(seconds, said):
-    assert duration(seconds) == said
 
 
 def test_the_csv_has_a_row_an_arm_and_seed():

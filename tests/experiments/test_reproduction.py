@@ -11,7 +11,7 @@ from minitorch_alexnet.data import Data
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.experiments import find
-from minitorch_alexnet.experiments.experiment import Experiment, Measure, Run
+from minitorch_alexnet.experiments.experiment import Experiment, Measure, Training
 from minitorch_alexnet.experiments.report import csv_text
 from minitorch_alexnet.experiments.reproduction import Outcome, Plan, Reproduction
 from minitorch_alexnet.train import Trainer
@@ -39,7 +39,7 @@ class Toy(Experiment):
     )
     images, epochs = 60, 3
 
-    def run(self, study, run, results, on_step):
+    def train(self, study, run, results, on_step):
         trainer = self.trainer(study, run)
         on_step(trainer)
         trainer.epoch, trainer.batch = 1, len(trainer.train_loader) // 2
@@ -78,7 +78,7 @@ def test_all_pairs_are_done_and_kept(tmp_path):
     outcome = reproduction.go(
         lambda run, share: steps.append((run, share)), lambda run, r: heard.append((run, r))
     )
-    runs = [Run("blue", 0), Run("red", 0), Run("blue", 1), Run("red", 1)]
+    runs = [Training("blue", 0), Training("red", 0), Training("blue", 1), Training("red", 1)]
     assert [run for run, _ in heard] == [run for run, _ in steps[::2]] == runs
     assert [share for _, share in steps[:2]] == [0, pytest.approx((1 + 0 / 1) / 3)]
     assert [(r["arm"], r["seed"], r["test_error"]) for r in outcome.rows] == [
@@ -110,8 +110,8 @@ def test_effects_are_paired_and_point_where_the_paper_does(tmp_path):
 
 def test_runs_that_try_a_rate_are_not_judged(tmp_path):
     class Tuned(Toy):
-        def runs(self, seeds):
-            return [Run("red", 99, 0.1), *super().runs(seeds)]
+        def trainings(self, seeds):
+            return [Training("red", 99, 0.1), *super().trainings(seeds)]
 
     reproduction = Reproduction(Tuned(), data_of(), tmp_path, seeds=1)
     outcome = reproduction.go()
@@ -131,8 +131,8 @@ def test_after_an_interruption_the_rest_is_done_and_nothing_twice(tmp_path, step
     heard = []
     again = Reproduction(Toy(), data_of(), here, seeds=2)
     assert len(again.pending) == 4 - (steps - 1) // 2  # of two steps each
-    outcome = again.go(on_run=lambda run, result: heard.append(run))
-    assert heard == again.runs[(steps - 1) // 2 :]
+    outcome = again.go(on_result=lambda run, result: heard.append(run))
+    assert heard == again.trainings[(steps - 1) // 2 :]
     assert csv_text(outcome) == csv_text(undisturbed)
     assert read(here, "plan.json") == read(there, "plan.json")
 
@@ -146,7 +146,7 @@ def test_a_real_experiment_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
     with pytest.raises(Stop):
         Reproduction(experiment, data, here, seeds=1).go(stop_after(steps))
     again = Reproduction(experiment, data, here, seeds=1)
-    assert again.pending == [Run("without conv4", 0)]
+    assert again.pending == [Training("without conv4", 0)]
     assert csv_text(again.go()) == csv_text(undisturbed)
 
 
@@ -263,7 +263,7 @@ def test_a_longer_budget_buys_epochs_once_it_has_all_images(tmp_path, slow):
 
 def test_a_budget_that_is_too_small_says_what_would_do(tmp_path, slow):
     # 100 images: 3 · (100 + 66.7) + 10 = 510 a run, · 0.08 s = 40.8 s
-    with pytest.raises(UserError, match=r"too small for 4 runs; 0.68 would do for 100 images"):
+    with pytest.raises(UserError, match=r"too small for 4 trainings; 0.68 would do for 100 images"):
         planned(tmp_path, 0.5)
     assert planned(tmp_path, 0.69)[0] >= 100
 

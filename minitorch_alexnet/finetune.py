@@ -1,0 +1,59 @@
+"""Fine-tuning: start from another run's weights, with layers that do not learn."""
+
+from collections.abc import Iterable
+
+from .data.transforms import Normalize
+from .errors import UserError
+from .graph import Graph
+from .run import Run
+
+
+def start_from(run: Run, net: Graph) -> list[str]:
+    """Give the net the layers of another run that fit, but for the last; name their parameters.
+
+    Raises UserError if none fits.
+    """
+    mine, theirs = net.state_dict(), run.net.state_dict()
+    layers: dict[str, list[str]] = {}
+    for name in mine:
+        layers.setdefault(name.rpartition(".")[0], []).append(name)
+    layers.popitem()  # the last
+    taken = [
+        name
+        for names in layers.values()
+        if all(n in theirs and theirs[n].shape == mine[n].shape for n in names)
+        for name in names
+    ]
+    if not taken:
+        raise UserError(
+            f"no layer of {run.folder} ({run.config.model}) but the last fits this net: start from"
+            " a run of the same model"
+        )
+    net.load_state_dict(mine | {name: theirs[name] for name in taken})
+    return taken
+
+
+def used_to(run: Run, own: Normalize) -> Normalize:
+    """The pixels that a run's weights are used to: its scale, and its mean where that fits."""
+    same = run.normalize.mean.shape == own.mean.shape
+    return Normalize(run.normalize.mean if same else own.mean, run.normalize.scale)
+
+
+def freeze(net: Graph, layers: str, taken: Iterable[str] = ()) -> None:
+    """Let layers, "conv1,conv2", learn no more.
+
+    taken: what start_from has named; then no other layer may be frozen
+    Raises UserError on what is no layer of the net, or where none is left that learns.
+    """
+    nodes = net.nodes.values()
+    for name in filter(None, (name.strip() for name in layers.split(","))):
+        chosen = [p for n in nodes if name == n.joined_name for p in n.layer.params.values()]
+        if not chosen:
+            can = dict.fromkeys(n.joined_name for n in nodes if n.layer.params)
+            raise UserError(f"freeze: {name!r} is none of the layers {', '.join(can)}")
+        if taken and f"{name}.weight" not in taken:
+            raise UserError(f"freeze: {name} starts anew and has to learn")
+        for parameter in chosen:
+            parameter.lr_scale = 0
+    if all(p.frozen for p in net.named_parameters().values()):
+        raise UserError("freeze: no layer is left that learns")

@@ -1,0 +1,47 @@
+"""A training's settings check themselves; recipes."""
+
+from dataclasses import replace
+
+import pytest
+
+from minitorch_alexnet.config import RECIPES, Config
+from minitorch_alexnet.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"lr": float("nan")}, "lr must be at least 0, got nan"),
+        ({"seed": -1}, "seed must be at least 0"),
+        ({"validation": 1.0}, "validation must be a share"),
+        ({"schedule": "cosine"}, "unknown schedule 'cosine': expected one of one-cycle"),
+        ({"momentum": "much"}, "momentum must be like 0.9, got 'much'"),
+        ({"batch_size": 2.5}, "batch_size must be like 128, got 2.5"),
+        ({"crops": 5}, "crops must be 1, the centre, or 10, got 5"),
+        ({"init": "ones"}, "unknown init 'ones': expected one of model"),
+    ],
+)
+def test_impossible_configs_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        Config(**options)
+
+
+def test_a_changed_config_is_checked_too():
+    with pytest.raises(UserError, match="epochs must be at least 1"):
+        replace(Config(), epochs=0)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_with_changes(recipe):
+    config = Config.of(recipe, epochs=3)
+    assert (config.recipe, config.epochs) == (recipe, 3)
+    for name, value in RECIPES[recipe].items():
+        assert name == "epochs" or getattr(config, name) == value
+    assert Config.of("quick") == Config()
+
+
+def test_an_unknown_recipe():
+    with pytest.raises(UserError, match="unknown recipe 'slow': expected one of quick, full"):
+        Config.of("slow")
