@@ -34,7 +34,7 @@ class Task:
     def __init__(self, net: Graph, batch: int, rng: np.random.Generator):
         self.net = net
         self.images = net.device.array(rng.standard_normal((batch, *net.input_shape), np.float32))
-        self.labels = rng.integers(0, next(reversed(net.nodes.values())).shape[0], batch)
+        self.labels = rng.integers(0, net.last.shape[0], batch)
         self.loss = SoftmaxCrossEntropy()
 
     @cached_property

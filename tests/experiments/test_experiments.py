@@ -147,8 +147,8 @@ def test_lrn_differs_in_alpha_alone(grey):
 def test_lrn_is_the_papers_in_the_units_of_the_pixels():
     """(k + α Σ (s x)²)^(-β) · s x is s times what α·s² makes of x."""
     x, s = np.random.default_rng(0).standard_normal((2, 8, 3, 3)), 75.0
-    paper = LocalResponseNorm(5, alpha=1e-4).forward(s * x)
-    ours = LocalResponseNorm(5, alpha=1e-4 * s**2).forward(x)
+    paper, _ = LocalResponseNorm(5, alpha=1e-4).forward(s * x)
+    ours, _ = LocalResponseNorm(5, alpha=1e-4 * s**2).forward(x)
     np.testing.assert_allclose(s * ours, paper, rtol=1e-12)
 
 
