@@ -35,13 +35,6 @@ def test_all_that_the_command_line_leaves(garments, tmp_path):
         assert float(row["accuracy"]) == pytest.approx(right[test.labels == label].mean(), abs=1e-4)
 
 
-def test_tested_on_what_it_was_watched_with(garments, tmp_path):
-    trainer = Trainer(garments, CONFIG, tmp_path, validation=garments)
-    trainer.fit()
-    keep_results(trainer, garments)
-    assert json.loads((tmp_path / "result.json").read_text())["tested_on"] == "validation"
-
-
 def test_there_is_no_picture_of_what_is_none(tmp_path):
     rng = np.random.default_rng(0)
     odd = ArrayDataset(rng.random((40, 2, 28, 28)), rng.integers(0, 3, 40))
@@ -51,11 +44,12 @@ def test_there_is_no_picture_of_what_is_none(tmp_path):
     assert set(os.listdir(tmp_path / "odd")) == FILES - {"filters.png", "mistakes.png"}
 
 
-def test_a_net_that_begins_with_no_kernels(garments, tmp_path):
-    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+def test_a_net_that_begins_with_no_kernels_tested_on_what_it_was_watched_with(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net(), validation=garments)
     trainer.fit()
     keep_results(trainer, garments)
     assert set(os.listdir(tmp_path)) == FILES - {"filters.png"}
+    assert json.loads((tmp_path / "result.json").read_text())["tested_on"] == "validation"
 
 
 def test_nothing_to_keep(garments, tmp_path):

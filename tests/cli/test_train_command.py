@@ -303,26 +303,21 @@ def test_the_devices_are_said(unfit, capsys):
 
 # ---- signals ---------------------------------------------------------------------------------
 
+# Epochs enough for a signal to come before the last one.
 LONG = ("train", "--model", "fashion", "--epochs", "12", "--batch-size", "6", "--lr", "1e-4")
 
 
 @pytest.fixture(scope="module")
-def never_stopped(photographs, tmp_path_factory):
-    """A run on tiny photographs, beside the folder of them."""
-    folder = tmp_path_factory.mktemp("signals")
-    prepared = folder / "prepared"
-    assert call("prepare", photographs, prepared, "--size", "28", "--processes", "1") == 0
-    assert call(*LONG, "--data", prepared, "--out", folder / "run") == 0
-    return folder / "run"
+def tiny_photographs(photographs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("signals") / "prepared"
+    assert call("prepare", photographs, folder, "--size", "28", "--processes", "1") == 0
+    return folder
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_a_signal_stops_training_and_resume_finishes_it(place, never_stopped, capsys, signum):
-    prepared = never_stopped.parent / "prepared"
-    command = (*LONG, "--data", prepared, "--out", "run")
+def stopped(data, signum) -> tuple[int, int]:
+    """Trains into the folder `run`, and is sent a signal; the epoch and batch it stopped after."""
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "minitorch_alexnet", *command],
+        [sys.executable, "-u", "-m", "minitorch_alexnet", *LONG, "--data", data, "--out", "run"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -333,16 +328,27 @@ def test_a_signal_stops_training_and_resume_finishes_it(place, never_stopped, ca
         training.send_signal(signum)
         rest, error = training.communicate(timeout=30)
     assert (training.returncode, error) == (130, "")
-    *_, stopped, advice = rest.splitlines()
-    epoch, batch = map(int, re.findall(r"\d+", stopped))
-    assert stopped == f"Stopped in epoch {epoch} after batch {batch}; all is saved."
+    *_, told, advice = rest.splitlines()
+    epoch, batch = map(int, re.findall(r"\d+", told))
+    assert told == f"Stopped in epoch {epoch} after batch {batch}; all is saved."
     assert advice == "Go on with:  minitorch-alexnet train --resume run"
     assert set(os.listdir("run")) == {"config.json", "metrics.csv", "checkpoint.npz"}
-    assert len(read_metrics(place / "run")) == epoch - 1
-    capsys.readouterr()
+    assert len(read_metrics(Path("run"))) == epoch - 1
+    return epoch, batch
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_stops_training_and_resume_finishes_it(place, tiny_photographs, capsys):
+    epoch, batch = stopped(tiny_photographs, signal.SIGINT)
     assert call("train", "--resume", "run") == 0
     assert f"Going on with run in epoch {epoch}, batch {batch + 1}." in capsys.readouterr().out
     assert set(os.listdir("run")) == FILES
-    assert weights(place / "run") == weights(never_stopped)
-    rows = (read_metrics(folder) for folder in (place / "run", never_stopped))
-    assert timeless(next(rows)) == timeless(next(rows))
+    assert call(*LONG, "--data", tiny_photographs, "--out", "never stopped") == 0
+    assert weights(place / "run") == weights(place / "never stopped")
+    rows = [read_metrics(place / folder) for folder in ("run", "never stopped")]
+    assert timeless(rows[0]) == timeless(rows[1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_sigterm_stops_training(place, tiny_photographs):
+    stopped(tiny_photographs, signal.SIGTERM)
