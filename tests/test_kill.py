@@ -51,14 +51,15 @@ def test_killed_at_random_moments_and_resumed(tmp_path, kills):
     moments = random.Random(kills)
     killed = 0
     while killed < kills:
-        process = start(run)
-        with process:
-            time.sleep(moments.uniform(0, takes / 4))
-            if process.poll() is not None:  # finished before the kill: once more from the start
-                (run / "checkpoint.npz").unlink()
+        with start(run) as process:
+            try:
+                process.wait(timeout=moments.uniform(0, takes / 4))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                killed += 1
                 continue
-            process.kill()
-        killed += 1
+        (run / "checkpoint.npz").unlink()  # finished before the kill: once more from the start
+        takes /= 2
     finish(start(run))
     expected, found = arrays(whole), arrays(run)
     assert expected.keys() == found.keys()
