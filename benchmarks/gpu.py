@@ -87,13 +87,14 @@ class Side:
     def layer_times(self) -> list[float]:
         """The device's own milliseconds: each layer forward, then backward from the last."""
         self.hold()
-        stages, value, marks = self.stages(), self.images, [self.clock.mark()]
+        stages, value, caches, marks = self.stages(), self.images, [], [self.clock.mark()]
         for stage in stages.values():
-            value = stage.forward(value)
+            value, cache = stage.forward(value)
+            caches.append(cache)
             marks.append(self.clock.mark())
         value = None  # the loss starts by itself
         for name in reversed(stages):
-            value = stages[name].backward(value, need_dx=name != "conv1")
+            value, _ = stages[name].backward(value, caches.pop(), need_dx=name != "conv1")
             marks.append(self.clock.mark())
         return [self.clock.between(*pair) for pair in pairwise(marks)]
 
@@ -152,8 +153,8 @@ class Ours(Side):
     def stages(self) -> dict:
         """What has a forward and a backward, in order."""
         loss = SimpleNamespace(
-            forward=lambda logits: self.loss.forward(logits, self.labels),
-            backward=lambda dy, need_dx: self.loss.backward(),
+            forward=lambda logits: (self.loss.forward(logits, self.labels), None),
+            backward=lambda dy, cache, need_dx: (self.loss.backward(), {}),
         )
         return {name: Stage(node.layer) for name, node in self.net.nodes.items()} | {"loss": loss}
 

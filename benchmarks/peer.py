@@ -69,15 +69,17 @@ def in_torch(layer) -> nn.Module:
 
 
 class Stage:
-    """A function of PyTorch's with its backward by itself, to be called as our layers are."""
+    """A function of PyTorch's as the pair that a layer of ours is."""
 
     def __init__(self, function, parameters=()):
         self.function, self.parameters = function, list(parameters)
 
     def forward(self, x):
-        self.x = x.detach().requires_grad_()
-        self.y = self.function(self.x)
-        return self.y.detach()
+        x = x.detach().requires_grad_()
+        y = self.function(x)
+        return y.detach(), (x, y)
 
-    def backward(self, dy, need_dx=True):
-        return torch.autograd.grad(self.y, [self.x] * need_dx + self.parameters, dy)[0]
+    def backward(self, dy, cache, need_dx=True):
+        x, y = cache
+        found = torch.autograd.grad(y, [x] * need_dx + self.parameters, dy)
+        return (found[0] if need_dx else None), found[need_dx:]
