@@ -10,9 +10,9 @@ and one to the right; backward may then answer with anything from the one to the
 """
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from .device import Device
 from .errors import UserError
 from .graph import Graph
 from .layers import Layer, SoftmaxCrossEntropy
+from .layers.base import expect_pair
 
 # Relative to an element's size. Shorter steps stay clear of kinks near by, longer ones of rounding.
 STEPS = (1e-5, 1e-6, 1e-4, 1e-3, 1e-7)
@@ -87,12 +88,14 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
     def forward():
         if generator is not None:
             layer.rng = copy.deepcopy(generator)
-        return _unharmed(layer, layer.forward, *inputs)
+        answer = _unharmed(layer, layer.forward, *inputs)
+        return expect_pair(layer, answer, "forward must return y and a cache")
 
     y, cache = forward()
     # All positive, so that kinks which meet in one element do not cancel.
     dy = rng.uniform(0.5, 1.5, y.shape)
-    dxs, grads = _unharmed(layer, lambda dy: layer.backward(dy, cache), dy)
+    answer = _unharmed(layer, lambda dy: layer.backward(dy, cache), dy)
+    dxs, grads = expect_pair(layer, answer, "backward must return dx and grads")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     pairs = {f"input {i}": (x, dx) for i, (x, dx) in enumerate(zip(inputs, dxs, strict=True))}
     pairs |= {name: (p.data, grads.get(name)) for name, p in layer.params.items() if not p.frozen}
@@ -158,12 +161,13 @@ def _report(what, outputs, dy, pairs, rng, tolerance, samples) -> Report:
             continue
         places = np.sort(rng.choice(x.size, min(samples, x.size), replace=False))
         indices = [tuple(map(int, np.unravel_index(i, x.shape))) for i in places]
-        central = [_slopes(outputs, dy, x, index, STEPS[0])[1] for index in indices]
-        sizes = np.abs([[gradient[index] for index in indices], central])
+        slopes = functools.cache(functools.partial(_slopes, outputs, np.array(outputs()), dy, x))
+        sizes = np.abs([[gradient[i] for i in indices], [slopes(i, STEPS[0])[1] for i in indices]])
         sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
         typical = float(sizes.mean()) if sizes.size else 1.0
         found = [
-            _compare(outputs, dy, x, i, float(gradient[i]), typical, tolerance) for i in indices
+            _compare(functools.partial(slopes, i), float(gradient[i]), typical, tolerance)
+            for i in indices
         ]
         at = int(np.argmax([error for error, _, _ in found]))
         error, numeric, _ = found[at]
@@ -172,24 +176,28 @@ def _report(what, outputs, dy, pairs, rng, tolerance, samples) -> Report:
     return Report(what, tuple(worst), tolerance)
 
 
-def _slopes(outputs, dy, x, index, relative_step) -> tuple[float, float, float]:
-    """∂L/∂x[index] by differences: to the left, over both sides, to the right."""
+def _slopes(outputs, y, dy, x, index, relative_step) -> tuple[float, float, float]:
+    """∂L/∂x[index] by differences: to the left, over both sides, to the right.
+
+    y: the outputs at x itself
+    """
     value = float(x[index])
     step = relative_step * max(1.0, abs(value))
     there = []
-    for shifted in (value - step, value, value + step):
+    for shifted in (value - step, value + step):
         x[index] = shifted
         there.append(np.array(outputs()))
     x[index] = value
-    left, right = (float(((b - a) * dy).sum()) / step for a, b in pairwise(there))
+    before, after = there
+    left, right = (float(((b - a) * dy).sum()) / step for a, b in ((before, y), (y, after)))
     return left, (left + right) / 2, right
 
 
-def _compare(outputs, dy, x, index, analytic, typical, tolerance) -> tuple[float, float, bool]:
+def _compare(slopes, analytic, typical, tolerance) -> tuple[float, float, bool]:
     """One element: (relative error, numeric derivative, whether it lies on a kink)."""
     best = (np.inf, np.nan, False)
     for relative_step in STEPS:
-        left, numeric, right = _slopes(outputs, dy, x, index, relative_step)
+        left, numeric, right = slopes(relative_step)
         scale = max(abs(analytic), abs(numeric), typical)
         error = abs(analytic - numeric) / scale
         if error < best[0]:  # never for a nan, which leaves the error infinite
