@@ -286,13 +286,22 @@ def test_windows_over_channels_sum_as_numpys(cuda, gpu, shape, groups, reach, ma
     assert_written(sums, cpu.window_sum(x, *reach, groups))
 
 
+def places(winners, kernel, stride):
+    """cpu.max_pool's winners as cuda.max_pool's: i·kw + j, (n, C, oh, ow)."""
+    at_row, at_column = winners
+    rows = stride[0] * np.arange(at_row.shape[1])[:, None, None] + at_row
+    at_column = np.take_along_axis(at_column, rows, axis=1)
+    return np.moveaxis(at_row.astype(np.uint16) * kernel[1] + at_column, -1, 0)
+
+
 @some
 @given(problem=problems(pooling=True), manner=manners(), values=values((*KINDS, "extremes")))
 def test_the_maximum_is_numpys(cuda, gpu, problem, manner, values):
     shape, *how, size = problem
     x = values(shape, manner[0])
     y, winner = cuda.max_pool(*on_gpu(gpu, manner, x), *how, size)
-    wanted, place = cpu.max_pool(x, *how, size)
+    wanted, winners = cpu.max_pool(x, *how, size)
+    place = places(winners, *how[:2])
     assert_written(y, wanted)
     # Of a window with a nan both say nan; which of its places won is nobody's business.
     assert not poisoned(winner, UNWRITTEN).any()
@@ -308,10 +317,11 @@ def test_the_maximum_is_numpys(cuda, gpu, problem, manner, values):
 )
 def test_the_winners_are_given_what_numpys_are(cuda, gpu, problem, manner, values, seed):
     shape, *how, size = problem
-    y, winner = cpu.max_pool(values(shape, manner[0]), *how, size)
+    y, winners = cpu.max_pool(values(shape, manner[0]), *how, size)
     dy = normal(*y.shape, seed=seed, dtype=manner[0])
+    winner = np.ascontiguousarray(places(winners, *how[:2]))
     dx = cuda.max_pool_backward(*on_gpu(gpu, manner, dy, winner), shape, *how)
-    assert_written(dx, cpu.max_pool_backward(dy, winner, shape, *how))
+    assert_written(dx, cpu.max_pool_backward(dy, winners, shape, *how))
 
 
 def test_a_batch_of_many_blocks(cuda, gpu):
@@ -324,9 +334,9 @@ def test_a_batch_of_many_blocks(cuda, gpu):
     )
     columns = cuda.im2col(x, *how)
     y, winner = cuda.max_pool(x, *how, (6, 11))
-    wanted, place = cpu.max_pool(x, *how, (6, 11))
+    wanted, winners = cpu.max_pool(x, *how, (6, 11))
     assert_written(y, wanted)
-    assert_written(winner, place)
+    assert_written(winner, places(winners, *how[:2]))
     maps = cpu.from_columns(cpu.im2col(x, *how), (9, 30, 6, 11))
     assert_written(cuda.from_columns(columns, maps.shape), maps)
     back = np.zeros_like(x)
@@ -334,7 +344,7 @@ def test_a_batch_of_many_blocks(cuda, gpu):
     cuda.col2im(columns, sums, *how)
     assert_written(sums, back)
     assert_written(cuda.window_sum(x, 2, 1), cpu.window_sum(x, 2, 1))
-    dx = cpu.max_pool_backward(y, winner, x.shape, *how)
+    dx = cpu.max_pool_backward(y, winners, x.shape, *how)
     assert_written(cuda.max_pool_backward(y, winner, x.shape, *how), dx)
 
 
