@@ -13,19 +13,7 @@ from ..files import write_figure
 from ..gpu import why_no_gpu
 from ..gradcheck import check_layer
 from ..graph import Graph
-from ..layers import (
-    Concat,
-    Conv2d,
-    Copy,
-    Dropout,
-    Flatten,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    ReLU,
-    Tanh,
-    Upsample,
-)
+from ..layers.cases import cases
 from ..models import MODELS, build
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
@@ -76,41 +64,22 @@ def graph(arguments) -> int:
     return 0
 
 
-# A case of each layer: the layer, and the shapes of its inputs.
-CASES = (
-    (Conv2d(4, 6, 3), [(2, 4, 6, 6)]),
-    (Conv2d(4, 6, (3, 2), stride=(2, 1), padding=((0, 1), (2, 1)), groups=2), [(2, 4, 6, 5)]),
-    (LocalResponseNorm(5, alpha=0.3), [(2, 7, 3, 3)]),
-    (LocalResponseNorm(4, alpha=0.3, k=1, alpha_over_size=True, groups=2), [(2, 8, 3, 3)]),
-    (MaxPool2d(3, stride=2), [(2, 3, 7, 7)]),
-    (MaxPool2d(3, stride=2, padding=1, ceil_mode=True), [(2, 3, 6, 5)]),
-    (ReLU(), [(3, 20)]),
-    (Tanh(), [(3, 20)]),
-    (Dropout(0.5, rng=np.random.default_rng(0)), [(3, 20)]),
-    (Dropout(0.3, rescale="train", rng=np.random.default_rng(0)), [(3, 20)]),
-    (Linear(12, 5), [(3, 12)]),
-    (Flatten(), [(2, 3, 4, 4)]),
-    (Upsample(2), [(2, 3, 2, 3)]),
-    (Copy(to="cpu:1"), [(2, 3, 4, 4)]),
-    (Concat(), [(2, 3, 4, 4), (2, 5, 4, 4)]),
-)
-
-
 def gradcheck(arguments) -> int:
     if arguments.seed < 0:
         raise UserError(f"--seed must be at least 0, got {arguments.seed}")
-    names = {type(layer).__name__ for layer, _ in CASES}
+    rng = np.random.default_rng(arguments.seed)
+    known = cases(rng)
+    names = {type(layer).__name__ for layer, _ in known}
     asked = {name.lower() for name in arguments.layers}
     if unknown := asked - {name.lower() for name in names}:
         raise UserError(f"unknown layer {min(unknown)}: expected any of {', '.join(sorted(names))}")
-    width = max(len(repr(layer)) for layer, _ in CASES)
+    width = max(len(repr(layer)) for layer, _ in known)
     failed = 0
     print(f"{'layer':{width}}  largest error  verdict")
-    for layer, shapes in CASES:
+    for layer, shapes in known:
         if asked and type(layer).__name__.lower() not in asked:
             continue
-        rng = np.random.default_rng(arguments.seed)
-        report = check_layer(layer, *(rng.standard_normal(shape) for shape in shapes), rng=rng)
+        report = check_layer(layer, *(rng.standard_normal((2, *s)) for s in shapes), rng=rng)
         failed += not report.passed
         verdict = "ok" if report.passed else "WRONG"
         print(f"{layer!r:{width}}  {report.error:13.1e}  {verdict}")
