@@ -28,20 +28,26 @@ def normal(*shape, seed=0, dtype=np.float64):
 
 
 def with_dtype(layer, dtype=np.float64, seed=None):
-    """The layer with its parameters in dtype; with a seed, drawn anew, biases too."""
+    """The layer with its parameters in dtype, drawn if they are not; with a seed, all anew."""
     for i, parameter in enumerate(layer.params.values()):
-        if seed is not None:
-            parameter.data = normal(*parameter.data.shape, seed=[seed, i])
+        if seed is not None or not parameter.drawn:
+            parameter.data = normal(*parameter.data.shape, seed=[seed or 0, i])
         parameter.data = parameter.data.astype(dtype)
     return layer
 
 
+def output(layer, *inputs, train=True):
+    """What forward gives, without its cache."""
+    y, _ = layer.forward(*inputs, train=train)
+    return y
+
+
 def layer_results(layer, dy, *inputs):
     """[y, dx of each input, gradient of each parameter] of one forward and backward."""
-    y = layer.forward(*inputs)
-    dxs = layer.backward(dy)
-    grads = [p.grad for p in layer.params.values()]
-    return [y, *(dxs if isinstance(dxs, tuple) else (dxs,)), *grads]
+    y, cache = layer.forward(*inputs)
+    dxs, grads = layer.backward(dy, cache)
+    assert grads.keys() == layer.params.keys()
+    return [y, *(dxs if isinstance(dxs, tuple) else (dxs,)), *(grads[k] for k in layer.params)]
 
 
 # ---- PyTorch -------------------------------------------------------------------------------

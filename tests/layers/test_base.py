@@ -2,271 +2,235 @@
 
 import copy
 import math
+import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from reference import assert_close, layer_results, normal, with_dtype
+from reference import assert_close, layer_results, normal, output, with_dtype
 
-from minitorch_alexnet import device
+from minitorch_alexnet import layers
 from minitorch_alexnet.errors import ShapeError, UserError
 from minitorch_alexnet.gradcheck import check_layer
-from minitorch_alexnet.layers import (
-    Concat,
-    Conv2d,
-    Copy,
-    Dropout,
-    Flatten,
-    Layer,
-    Linear,
-    LocalResponseNorm,
-    MaxPool2d,
-    Parameter,
-    ReLU,
-    Tanh,
-)
+from minitorch_alexnet.kernels import in_order
+from minitorch_alexnet.layers import Conv2d, Dropout, Layer, Linear, Parameter
 from minitorch_alexnet.layers.base import as_padding, as_pair, short
+from minitorch_alexnet.layers.cases import cases
 
-# name: (how to make the layer, the shape of each input without the batch, a large such shape)
-CASES = {
-    "conv": (
-        lambda: Conv2d(4, 6, (3, 2), stride=(2, 1), padding=((1, 0), (0, 2)), groups=2),
-        [(4, 6, 5)],
-        [(4, 24, 24)],
-    ),
-    "conv 1x1": (lambda: Conv2d(4, 3, 1), [(4, 3, 5)], [(4, 24, 24)]),
-    "lrn": (lambda: LocalResponseNorm(5, alpha=0.3), [(7, 3, 2)], [(7, 20, 20)]),
-    "lrn groups": (
-        lambda: LocalResponseNorm(4, alpha=0.3, beta=0.6, k=1.0, groups=2),
-        [(8, 2, 3)],
-        [(8, 20, 20)],
-    ),
-    "pool": (lambda: MaxPool2d(3, stride=2), [(2, 7, 6)], [(8, 20, 20)]),
-    "pool ceil": (
-        lambda: MaxPool2d((3, 2), stride=(2, 3), padding=((1, 0), (0, 1)), ceil_mode=True),
-        [(2, 6, 5)],
-        [(8, 20, 20)],
-    ),
-    "relu": (ReLU, [(3, 4, 2)], [(8, 20, 20)]),
-    "tanh": (Tanh, [(3, 4, 2)], [(8, 20, 20)]),
-    "dropout paper": (lambda: Dropout(0.4), [(5, 3)], [(8, 20, 20)]),
-    "dropout inverted": (lambda: Dropout(0.4, rescale="train"), [(5, 3)], [(8, 20, 20)]),
-    "linear": (lambda: Linear(7, 4), [(7,)], None),
-    "linear large": (lambda: Linear(310, 190), [(310,)], [(310,)]),
-    "flatten": (Flatten, [(3, 2, 4)], [(8, 20, 20)]),
-    "copy": (lambda: Copy("cpu:1"), [(3, 2, 4)], [(8, 20, 20)]),
-    "concat": (Concat, [(2, 3, 2), (1, 3, 2), (3, 3, 2)], [(4, 20, 20), (8, 20, 20)]),
-}
-DROPOUTS = {"dropout paper", "dropout inverted"}
-WITH_PARAMETERS = ["conv", "conv 1x1", "linear", "linear large"]
-every_layer = pytest.mark.parametrize("name", CASES)
+CASES = [repr(layer) for layer, _ in cases(np.random.default_rng(0))]
+every_layer = pytest.mark.parametrize("case", range(len(CASES)), ids=CASES)
 
 
-def make(name, n=3, dtype=np.float64, large=False):
+def only(condition):
+    """The cases whose layer meets it."""
+    some = [i for i, (layer, _) in enumerate(cases(np.random.default_rng(0))) if condition(layer)]
+    return pytest.mark.parametrize("case", some, ids=[CASES[i] for i in some])
+
+
+layers_without_chance = only(lambda layer: not isinstance(layer, Dropout))
+layers_with_parameters = only(lambda layer: layer.params)
+
+
+def make(case, n=3, dtype=np.float64):
     """A fresh layer, its dy, and its inputs; the same ones whenever asked."""
-    build, shapes, large_shapes = CASES[name]
-    layer = with_dtype(build(), dtype, seed=1)
-    shapes = large_shapes if large else shapes
+    layer, shapes = cases(np.random.default_rng(4))[case]
+    with_dtype(layer, dtype, seed=1)
     inputs = [normal(n, *s, seed=[2, i], dtype=dtype) for i, s in enumerate(shapes)]
     return layer, normal(n, *layer.output_shape(*shapes), seed=3, dtype=dtype), *inputs
 
 
-@pytest.fixture
-def set_threads():
-    """device.set_threads, undone after the test."""
-    before = device.get_workers()
-    yield device.set_threads
-    device._workers = before
-
-
 def assert_same(results, others):
-    assert len(results) == len(others)
     for one, other in zip(results, others, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
 
 
+def test_every_layer_has_a_case():
+    kinds = [getattr(layers, name) for name in layers.__all__]
+    tested = {type(layer) for layer, _ in cases(np.random.default_rng(0))}
+    assert tested == {kind for kind in kinds if issubclass(kind, Layer)} - {Layer}
+
+
 @every_layer
-def test_gradients_are_the_finite_differences(name):
-    layer, _, *inputs = make(name, n=2)
-    report = check_layer(layer, *inputs, tolerance=1e-6)
+def test_gradients_are_the_finite_differences(case):
+    layer, _, *inputs = make(case, n=2)
+    report = check_layer(layer, *inputs, tolerance=1e-8)
     assert report.passed, str(report)
     assert len(report.worst) == len(inputs) + len(layer.params)
 
 
 @every_layer
-def test_output_shape_is_that_of_forward(name):
-    layer, _, *inputs = make(name)
-    assert layer.forward(*inputs).shape == (3, *layer.output_shape(*(x.shape[1:] for x in inputs)))
+def test_output_shape_is_that_of_forward(case):
+    layer, _, *inputs = make(case)
+    assert output(layer, *inputs).shape == (3, *layer.output_shape(*(x.shape[1:] for x in inputs)))
 
 
 @every_layer
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_dtype_that_comes_in_goes_out(name, dtype):
-    results = layer_results(*make(name, dtype=dtype))
+def test_the_dtype_that_comes_in_goes_out(case, dtype):
+    results = layer_results(*make(case, dtype=dtype))
     assert [r.dtype for r in results] == [np.dtype(dtype)] * len(results)
-    layer, _, *inputs = make(name, dtype=dtype)
-    assert layer.forward(*inputs, train=False).dtype == dtype
-    for result, exact in zip(results, layer_results(*make(name)), strict=True):
+    layer, _, *inputs = make(case, dtype=dtype)
+    assert output(layer, *inputs, train=False).dtype == dtype
+    for result, exact in zip(results, layer_results(*make(case)), strict=True):
         assert_close(result, exact, 1e-5 if dtype == np.float32 else 0)
 
 
 @every_layer
-@pytest.mark.parametrize("train", [True, False])
-def test_inputs_and_parameters_are_not_changed(name, train):
-    layer, dy, *inputs = make(name)
-    arrays = [dy, *inputs, *(p.data for p in layer.params.values())]
-    before = [a.tobytes() for a in arrays]
-    layer.forward(*inputs, train=train)
-    if train:
-        layer.backward(dy)
-    assert [a.tobytes() for a in arrays] == before
+def test_neither_inputs_nor_dy_nor_parameters_are_written_to(case):
+    layer, dy, *inputs = make(case)
+    for order in (in_order, np.ascontiguousarray):
+        arrays = [order(x) for x in (dy, *inputs)] + [p.data for p in layer.params.values()]
+        before = [a.tobytes() for a in arrays]
+        for a in arrays:
+            a.flags.writeable = False
+        given, *given_inputs = arrays[: 1 + len(inputs)]
+        layer.forward(*given_inputs, train=False)
+        _, cache = layer.forward(*given_inputs)
+        layer.backward(given, cache)
+        assert [a.tobytes() for a in arrays] == before
+
+
+def state_of(layer):
+    """All that it holds, but for where its generator stands."""
+    settings = {k: v for k, v in vars(layer).items() if k not in ("params", "rng")}
+    return copy.deepcopy(settings), {k: (p.data, p.grad) for k, p in layer.params.items()}
+
+
+@every_layer
+def test_a_call_leaves_nothing_in_the_layer(case):
+    layer, dy, *inputs = make(case)
+    settings, params = state_of(layer)
+    names = set(vars(layer))
+    _, cache = layer.forward(*inputs)
+    layer.backward(dy, cache)
+    assert set(vars(layer)) == names
+    after, params_after = state_of(layer)
+    assert after == settings
+    assert params_after.keys() == params.keys()
+    for name, (data, grad) in params.items():
+        assert params_after[name][0] is data
+        assert params_after[name][1] is grad is None
+
+
+@layers_without_chance
+def test_called_twice_it_answers_each_call(case):
+    layer, dy, *inputs = make(case)
+    others = [x[::-1] + 0.5 for x in inputs]
+    wanted = [layer_results(layer, dy, *xs) for xs in (inputs, others)]
+    calls = [layer.forward(*xs) for xs in (inputs, others)]
+    for (y, cache), (wanted_y, *rest) in zip(calls, wanted, strict=True):
+        dxs, grads = layer.backward(dy, cache)
+        dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+        assert_same([y, *dxs, *grads.values()], [wanted_y, *rest])
+
+
+@layers_without_chance
+def test_called_from_several_threads_it_answers_each_call(case):
+    layer, dy, *inputs = make(case)
+    batches = [[x + i for x in inputs] for i in range(4)]
+    wanted, got = [layer_results(layer, dy, *xs) for xs in batches], {}
+    barrier = threading.Barrier(len(batches))
+
+    def work(i):
+        barrier.wait(10)
+        got[i] = [layer_results(layer, dy, *batches[i]) for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    for i, results in enumerate(wanted):
+        for result in got[i]:
+            assert_same(result, results)
+
+
+@layers_without_chance
+def test_parts_of_a_batch_make_the_whole(case):
+    n = 7
+    layer, dy, *inputs = make(case, n=n)
+    y, *rest = layer_results(layer, dy, *inputs)
+    dxs, grads = rest[: len(inputs)], rest[len(inputs) :]
+    for ends in (range(n + 1), (0, 3, 7)):
+        parts = [slice(a, b) for a, b in pairwise(ends)]
+        found = [layer_results(layer, dy[p], *(x[p] for x in inputs)) for p in parts]
+        for i, result in enumerate([y, *dxs]):
+            assert_close(np.concatenate([f[i] for f in found]), result, 1e-13)
+        for i, grad in enumerate(grads, start=1 + len(inputs)):
+            assert_close(sum(f[i] for f in found), grad, 1e-13)
+
+
+@every_layer
+def test_of_no_images_come_none(case):
+    layer, dy, *inputs = make(case, n=0)
+    y, *rest = layer_results(layer, dy, *inputs)
+    assert y.shape == dy.shape
+    assert [dx.shape for dx in rest[: len(inputs)]] == [x.shape for x in inputs]
+    assert not any(grad.any() for grad in rest[len(inputs) :])
 
 
 VIEWS = {
+    "images innermost": in_order,
     "transposed": lambda x: np.ascontiguousarray(x.T).T,
     "every second": lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
     "from the middle": lambda x: np.pad(x, 1, constant_values=9)[(slice(1, -1),) * x.ndim],
     "backwards": lambda x: np.ascontiguousarray(x[::-1])[::-1],
-    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
 }
 
 
 @every_layer
 @pytest.mark.parametrize("view", VIEWS)
-def test_any_view_of_the_same_numbers_gives_the_same(name, view):
-    layer, dy, *inputs = make(name)
+def test_any_view_of_the_same_numbers_gives_the_same(case, view):
+    layer, dy, *inputs = make(case)
     of_views = layer_results(layer, VIEWS[view](dy), *map(VIEWS[view], inputs))
-    for result, wanted in zip(of_views, layer_results(*make(name)), strict=True):
+    for result, wanted in zip(of_views, layer_results(*make(case)), strict=True):
         assert_close(result, wanted, 1e-14)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n not in DROPOUTS])
-@pytest.mark.parametrize("n", [1, 19])
-def test_images_do_not_see_each_other(name, n):
-    layer, dy, *inputs = make(name, n=n)
-    y, *rest = layer_results(layer, dy, *inputs)
-    dxs, grads = rest[: len(inputs)], rest[len(inputs) :]
-    alone = [layer_results(layer, dy[i : i + 1], *(x[i : i + 1] for x in inputs)) for i in range(n)]
-    for i, result in enumerate([y, *dxs]):
-        assert_close(result, np.concatenate([a[i] for a in alone]), 1e-13)
-    for i, grad in enumerate(grads, start=1 + len(inputs)):
-        assert_close(grad, sum(a[i] for a in alone), 1e-13)
+@only(lambda layer: layer.per_image)
+def test_images_innermost_in_memory_stay_so(case):
+    """What one layer gives has the order in which the next one is fast."""
+    layer, dy, *inputs = make(case, n=5)
+    y, *rest = layer_results(layer, in_order(dy), *map(in_order, inputs))
+    assert [np.argmin(a.strides) for a in (y, *rest[: len(inputs)])] == [0] * (1 + len(inputs))
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n][2]])
-def test_the_same_bits_with_any_number_of_threads(name, set_threads, monkeypatch):
-    monkeypatch.setattr(device, "MIN_PART_BYTES", 4096)
-    layer, _, *inputs = make(name, n=19, dtype=np.float32, large=True)
-    dealt_out = [*inputs, *(p.data for p in layer.params.values())]
-    assert max(a.nbytes for a in dealt_out) > device.MAX_PARTS * device.MIN_PART_BYTES
-    results = []
-    for threads in (1, 2, 3):
-        set_threads(threads)
-        results.append(layer_results(*make(name, n=19, dtype=np.float32, large=True)))
-    assert_same(results[0], results[1])
-    assert_same(results[0], results[2])
-
-
-@pytest.mark.parametrize("name", [n for n in CASES if CASES[n][2]])
-@pytest.mark.parametrize(
-    ("least_part", "block"),
-    [(2**40, 2**40), (2**40, 1), (2**40, 50_000), (1, 1)],
-    ids=["one part", "an image a block", "a few images a block", "small parts"],
-)
-def test_however_the_batch_is_cut(name, least_part, block, monkeypatch):
-    wanted = layer_results(*make(name, n=19, large=True))
-    monkeypatch.setattr(device, "MIN_PART_BYTES", least_part)
-    monkeypatch.setattr(device, "BLOCK_BYTES", block)
-    for result, other in zip(layer_results(*make(name, n=19, large=True)), wanted, strict=True):
-        assert_close(result, other, 1e-12)
+@layers_without_chance
+def test_train_changes_nothing_in_the_output(case):
+    layer, _, *inputs = make(case)
+    assert_same([output(layer, *inputs)], [output(layer, *inputs, train=False)])
 
 
 @every_layer
-def test_backward_needs_a_forward_and_uses_it_up(name):
-    layer, dy, *inputs = make(name)
-    message = f"{type(layer).__name__}.*forward"
-    with pytest.raises(RuntimeError, match=message):
-        layer.backward(dy)
-    layer.forward(*inputs)
-    assert layer.cache is not None
-    layer.backward(dy)
-    assert layer.cache is None
-    with pytest.raises(RuntimeError, match=message):
-        layer.backward(dy)
-
-
-@every_layer
-def test_without_train_nothing_is_kept(name):
-    layer, dy, *inputs = make(name)
-    layer.forward(*inputs, train=False)
-    assert layer.cache is None
-    with pytest.raises(RuntimeError):
-        layer.backward(dy)
-
-
-@pytest.mark.parametrize("name", [n for n in CASES if n not in DROPOUTS])
-def test_train_changes_nothing_but_the_cache(name):
-    layer, _, *inputs = make(name)
-    assert_same([layer.forward(*inputs)], [layer.forward(*inputs, train=False)])
-
-
-@every_layer
-def test_without_need_dx_there_are_the_gradients_alone(name):
-    wanted = layer_results(*make(name))
-    layer, dy, *inputs = make(name)
-    layer.forward(*inputs)
-    assert layer.backward(dy, need_dx=False) is None
-    assert layer.cache is None
-    assert_same([p.grad for p in layer.params.values()], wanted[1 + len(inputs) :])
-
-
-@pytest.mark.parametrize("name", WITH_PARAMETERS)
-def test_gradients_are_set_not_added_up(name):
-    layer, dy, *inputs = make(name)
-    first = layer_results(layer, dy, *inputs)
-    kept = copy.deepcopy(first)
-    second = layer_results(layer, 2 * dy, *inputs)
-    assert_same([2 * g for g in kept[2:]], second[2:])
-    assert_same(kept, first)  # nor written over
-
-
-@pytest.mark.parametrize("name", WITH_PARAMETERS)
-@pytest.mark.parametrize("frozen", ["weight", "bias"])
-@pytest.mark.parametrize("when", ["from the start", "after a step"])
-def test_a_frozen_parameter_has_no_gradient(name, frozen, when):
-    layer, dy, *inputs = make(name)
-    wanted = layer_results(*make(name))
-    if when == "after a step":
-        layer_results(layer, dy, *inputs)
-    layer.params[frozen].lr_scale = 0
-    y, dx, *grads = layer_results(layer, dy, *inputs)
-    assert_same([y, dx], wanted[:2])
-    for kind, grad, other in zip(layer.params, grads, wanted[2:], strict=True):
-        if kind == frozen:
-            assert grad is None
-        else:
-            assert_same([grad], [other])
+def test_without_need_dx_there_are_the_gradients_alone(case):
+    wanted = layer_results(*make(case))
+    layer, dy, *inputs = make(case)
+    _, cache = layer.forward(*inputs)
+    dx, grads = layer.backward(dy, cache, need_dx=False)
+    assert dx is None
+    assert_same([grads[name] for name in layer.params], wanted[1 + len(inputs) :])
 
 
 @every_layer
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
-def test_refuses_what_is_not_floating_point(name, dtype):
-    layer, _, *inputs = make(name)
+def test_refuses_what_is_not_floating_point(case, dtype):
+    layer, _, *inputs = make(case)
     with pytest.raises(UserError, match=rf"floating-point.*{np.dtype(dtype)}"):
         layer.forward(*(x.astype(dtype) for x in inputs))
 
 
-@pytest.mark.parametrize("name", WITH_PARAMETERS)
+@layers_with_parameters
 @pytest.mark.parametrize(("own", "other"), [("float32", "float64"), ("float64", "float32")])
-def test_refuses_another_dtype_than_its_parameters(name, own, other):
-    layer, _, *inputs = make(name, dtype=own)
+def test_refuses_another_dtype_than_its_parameters(case, own, other):
+    layer, _, *inputs = make(case, dtype=own)
     with pytest.raises(UserError, match=f"weight is {own} but the input is {other}"):
         layer.forward(*(x.astype(other) for x in inputs))
 
 
-@pytest.mark.parametrize("name", ["conv", "lrn", "pool"])
-def test_maps_are_asked_for_where_maps_are_needed(name):
-    layer, *_ = make(name)
+@only(lambda layer: type(layer).__name__ in ("Conv2d", "LocalResponseNorm", "MaxPool2d"))
+def test_maps_are_asked_for_where_maps_are_needed(case):
+    layer, *_ = make(case)
     with pytest.raises(ShapeError, match=rf"{type(layer).__name__}.*\(C, H, W\).*\(7,\)"):
         layer.forward(normal(3, 7))
 
@@ -275,21 +239,24 @@ def test_a_bare_layer_has_neither_forward_nor_backward():
     with pytest.raises(NotImplementedError, match="forward"):
         Layer().forward(normal(1, 2))
     with pytest.raises(NotImplementedError, match="backward"):
-        Layer().backward(normal(1, 2))
+        Layer().backward(normal(1, 2), None)
     assert Layer().output_shape((3, 4)) == (3, 4)
     assert Layer().multiply_adds((3, 4)) == 0
+
+
+# ---- parameters ------------------------------------------------------------------------------
 
 
 def test_parameters_start_as_the_paper_has_them():
     for layer in (Conv2d(2, 3, 3), Linear(4, 3)):
         weight, bias = layer.params["weight"], layer.params["bias"]
         assert (weight.lr_scale, weight.decay, bias.lr_scale, bias.decay) == (1, 1, 1, 0)
-        assert weight.grad is None
-        assert bias.grad is None
+        assert weight.data.dtype == bias.data.dtype == np.float32
         assert not bias.data.any()
-        assert repr(weight) == f"Parameter({weight.data.shape}, float32)"
     assert Parameter(np.zeros(2), lr_scale=0).frozen
     assert not Parameter(np.zeros(2), lr_scale=0.1).frozen
+    with pytest.raises(ShapeError, match="needs an axis"):
+        Parameter(np.float32(1))
 
 
 @pytest.mark.parametrize(
@@ -302,14 +269,53 @@ def test_weights_start_at_he_from_the_given_generator(build):
     assert one.std() == pytest.approx(math.sqrt(2 / 750), rel=0.03)
 
 
+@pytest.mark.parametrize("layer", [Conv2d(2, 3, 3), Linear(4, 3)], ids=repr)
+def test_weights_that_nobody_drew_are_refused(layer):
+    assert not layer.params["weight"].drawn
+    assert layer.params["bias"].drawn  # zeros, as they start
+    x = np.ones((1, 2, 5, 5) if isinstance(layer, Conv2d) else (1, 4), np.float32)
+    with pytest.raises(UserError, match=r"weight has no numbers yet: .* rng.* Graph with a seed"):
+        layer.forward(x)
+    with_dtype(layer, np.float32)
+    assert layer.params["weight"].drawn
+    assert output(layer, x).any()
+
+
+def test_weights_that_nobody_drew_take_no_memory():
+    weight = Linear(10**6, 10**6).params["weight"].data  # 4 TB
+    assert weight.shape == (10**6, 10**6)
+    with pytest.raises(ValueError, match="read-only"):
+        weight[0, 0] = 1
+
+
+class Scale(Layer):
+    """A layer that a reader has written, without a repr of its own."""
+
+    def __init__(self, factor, rng=None):
+        super().__init__()
+        self.factor, self.rng = factor, rng
+
+
+def test_a_layers_settings_show_in_its_repr():
+    assert repr(Scale(5.0, np.random.default_rng(0))) == "Scale(factor=5.0)"
+    assert repr(Scale(1.0)) != repr(Scale(5.0))
+
+
+# ---- arguments -------------------------------------------------------------------------------
+
+
 def test_pairs_and_paddings():
     assert as_pair(3) == (3, 3)
     assert as_pair([3, 2]) == (3, 2)
     assert as_padding(1) == ((1, 1), (1, 1))
     assert as_padding((1, 2)) == ((1, 1), (2, 2))
     assert as_padding(((0, 3), (1, 2))) == ((0, 3), (1, 2))
+    with pytest.raises(ShapeError, match=r"pair, got \(1, 2, 3\)"):
+        as_pair((1, 2, 3))
+
+
+def test_the_shortest_way_to_say_a_pair():
+    for value in (((2, 2), (2, 2)), ((0, 3), (0, 3)), ((1, 1), (2, 2)), ((0, 3), (1, 1))):
+        assert as_padding(short(value)) == value
     assert short(((2, 2), (2, 2))) == 2
-    assert short(((0, 3), (0, 3))) == ((0, 3), (0, 3))  # (0, 3) would be left and right
-    assert short(((1, 1), (2, 2))) == (1, 2)
-    assert short(((0, 3), (1, 1))) == ((0, 3), (1, 1))
     assert short((3, 2)) == (3, 2)

@@ -11,11 +11,13 @@ from reference import (
     few,
     layer_results,
     normal,
+    output,
     torch_results,
     with_dtype,
 )
 
 from minitorch_alexnet.errors import ShapeError
+from minitorch_alexnet.kernels import cpu
 from minitorch_alexnet.layers import Conv2d
 
 # (n, C, H, W), outputs, kernel, and how
@@ -78,6 +80,13 @@ def test_equals_its_formula_for_odd_shapes(problem):
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=str)
+def test_equals_its_formula_band_by_band(problem, monkeypatch):
+    monkeypatch.setattr(cpu, "BAND_BYTES", 1)
+    layer, dy, x = make(*problem)
+    assert_all_close(layer_results(layer, dy, x), by_the_formula(layer, dy, x))
+
+
+@pytest.mark.parametrize("problem", PROBLEMS, ids=str)
 def test_equals_pytorch(problem, torch):
     layer, dy, x = make(*problem)
     (top, bottom), (left, right) = layer.padding
@@ -96,18 +105,18 @@ def test_a_window_by_hand():
     layer.params["weight"].data[:] = [[1, 10], [100, 1000]]
     layer.params["bias"].data[:] = 0.5
     x = np.array([[[[1.0, 2], [3, 4]]]])
-    assert layer.forward(x).tolist() == [[[[3010.5, 4321.5], [30.5, 43.5]]]]
-    dy = np.array([[[[1.0, 0], [0, 2]]]])
-    assert layer.backward(dy).tolist() == [[[[10, 0], [1002, 20]]]]
-    assert layer.params["weight"].grad.tolist() == [[[[6, 9], [0, 3]]]]
-    assert layer.params["bias"].grad.tolist() == [3]
+    y, dx, dw, db = layer_results(layer, np.array([[[[1.0, 0], [0, 2]]]]), x)
+    assert y.tolist() == [[[[3010.5, 4321.5], [30.5, 43.5]]]]
+    assert dx.tolist() == [[[[10, 0], [1002, 20]]]]
+    assert dw.tolist() == [[[[6, 9], [0, 3]]]]
+    assert db.tolist() == [3]
 
 
 def test_a_group_sees_its_own_channels_alone():
     layer, _, x = make((2, 4, 5, 5), 6, 3, {"groups": 2})
-    y, changed = layer.forward(x), x.copy()
+    y, changed = output(layer, x), x.copy()
     changed[:, 2:] += 1
-    difference = np.abs(layer.forward(changed) - y).max(axis=(0, 2, 3))
+    difference = np.abs(output(layer, changed) - y).max(axis=(0, 2, 3))
     assert not difference[:3].any()
     assert (difference[3:] > 0).all()
 
@@ -139,22 +148,22 @@ def test_three_zeros_at_the_bottom_and_right_give_the_papers_55():
     pad=st.integers(0, 1),
 )
 def test_a_kernel_larger_than_the_padded_image_is_refused(kernel, size, pad):
-    layer = Conv2d(2, 3, kernel, padding=((pad, 0), (0, pad)))
+    layer = with_dtype(Conv2d(2, 3, kernel, padding=((pad, 0), (0, pad))))
     padded = size[0] + pad, size[1] + pad
     if kernel[0] <= padded[0] and kernel[1] <= padded[1]:
-        assert layer.forward(normal(1, 2, *size, dtype=np.float32)).shape == (
+        assert output(layer, normal(1, 2, *size)).shape == (
             (1, 3, padded[0] - kernel[0] + 1, padded[1] - kernel[1] + 1)
         )
         return
     with pytest.raises(ShapeError) as caught:
-        layer.forward(normal(1, 2, *size, dtype=np.float32))
+        layer.forward(normal(1, 2, *size))
     for part in ("Conv2d(2, 3", f"kernel {kernel}", f"{padded[0]}×{padded[1]}"):
         assert part in str(caught.value)
 
 
 def test_wrong_channels_are_named():
     with pytest.raises(ShapeError, match=r"Conv2d\(4, .*expected 4 input channels, got 3"):
-        Conv2d(4, 2, 3).forward(normal(1, 3, 5, 5, dtype=np.float32))
+        with_dtype(Conv2d(4, 2, 3)).forward(normal(1, 3, 5, 5))
 
 
 @pytest.mark.parametrize(

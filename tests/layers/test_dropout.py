@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from reference import assert_close, layer_results, normal
+from reference import assert_close, layer_results, normal, output
 
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.layers import Dropout
@@ -29,7 +29,7 @@ def test_a_known_mask(rescale, in_training, in_testing):
     mask = np.array([[0, 1, 1, 0, 1]])
     assert_close(y, mask * x * in_training, 1e-15)
     assert_close(dx, mask * dy * in_training, 1e-15)
-    assert_close(layer.forward(x, train=False), x * in_testing, 1e-15)
+    assert_close(output(layer, x, train=False), x * in_testing, 1e-15)
 
 
 @both_forms
@@ -37,10 +37,10 @@ def test_a_known_mask(rescale, in_training, in_testing):
 def test_share_and_expectation(rescale, p):
     x = 1 + np.abs(normal(100, 2000, seed=1))
     layer = Dropout(p, rescale, rng=np.random.default_rng(2))
-    y = layer.forward(x)
+    y = output(layer, x)
     spread = math.sqrt(p * (1 - p) / x.size)
     assert np.mean(y == 0) == pytest.approx(p, abs=4 * spread)
-    tested = layer.forward(x, train=False)
+    tested = output(layer, x, train=False)
     assert y.mean() / tested.mean() == pytest.approx(1, abs=6 * spread / (1 - p))
     assert tested.mean() / x.mean() == pytest.approx(1 - p if rescale == "test" else 1, rel=1e-12)
 
@@ -56,7 +56,7 @@ def test_backward_drops_what_forward_dropped(rescale):
 @both_forms
 def test_every_value_and_every_step_has_its_own_draw(rescale):
     layer, x = Dropout(0.5, rescale, rng=np.random.default_rng(6)), np.ones((20, 30, 5, 5))
-    first, second = layer.forward(x) > 0, layer.forward(x) > 0
+    first, second = output(layer, x) > 0, output(layer, x) > 0
     for one, other in [
         (first, second),
         (first[0], first[1]),
@@ -69,7 +69,7 @@ def test_every_value_and_every_step_has_its_own_draw(rescale):
 @both_forms
 def test_one_seed_one_mask_whatever_the_dtype(rescale):
     masks = [
-        Dropout(0.5, rescale, np.random.default_rng(seed)).forward(np.ones((9, 9), dtype)) > 0
+        output(Dropout(0.5, rescale, np.random.default_rng(seed)), np.ones((9, 9), dtype)) > 0
         for seed, dtype in [(7, np.float64), (7, np.float64), (7, np.float32), (8, np.float64)]
     ]
     np.testing.assert_array_equal(masks[0], masks[1])
@@ -80,30 +80,38 @@ def test_one_seed_one_mask_whatever_the_dtype(rescale):
 @both_forms
 def test_testing_draws_nothing(rescale):
     layer, x = Dropout(0.5, rescale, np.random.default_rng(9)), np.ones((4, 5))
-    layer.forward(x, train=False)
-    after = layer.forward(x)
-    fresh = Dropout(0.5, rescale, np.random.default_rng(9)).forward(x)
+    output(layer, x, train=False)
+    after = output(layer, x)
+    fresh = output(Dropout(0.5, rescale, np.random.default_rng(9)), x)
     np.testing.assert_array_equal(after, fresh)
 
 
 @both_forms
 def test_nothing_is_dropped_at_zero(rescale):
-    layer, x, dy = Dropout(0, rescale), normal(4, 5), normal(4, 5, seed=1)
+    layer = Dropout(0, rescale, rng=np.random.default_rng(10))
+    x, dy = normal(4, 5), normal(4, 5, seed=1)
     for result, wanted in zip(layer_results(layer, dy, x), (x, dy), strict=True):
         np.testing.assert_array_equal(result, wanted)
-    np.testing.assert_array_equal(layer.forward(x, train=False), x)
+    np.testing.assert_array_equal(output(layer, x, train=False), x)
 
 
 def test_the_inverted_form_is_pytorchs_in_testing(torch):
     x = normal(4, 5)
     theirs = torch.nn.Dropout(0.3).eval()(torch.tensor(x)).numpy()
-    np.testing.assert_array_equal(Dropout(0.3, "train").forward(x, train=False), theirs)
+    np.testing.assert_array_equal(output(Dropout(0.3, "train"), x, train=False), theirs)
 
 
 @pytest.mark.parametrize("p", [-0.1, 1, 1.5, math.nan])
 def test_bad_probabilities(p):
     with pytest.raises(UserError, match=f"Dropout: p must be .*{p}"):
         Dropout(p)
+
+
+def test_without_a_generator_it_is_for_testing_alone():
+    layer, x = Dropout(0.5), normal(4, 5)
+    np.testing.assert_array_equal(output(layer, x, train=False), x / 2)
+    with pytest.raises(UserError, match=r"Dropout\(.*give it an rng"):
+        layer.forward(x)
 
 
 def test_bad_rescale():

@@ -49,18 +49,6 @@ def test_copy_is_a_copy_both_ways():
     assert not np.shares_memory(dx, dy)
 
 
-def test_copy_counts_what_crosses():
-    layer, x = Copy("cpu:1"), normal(2, 3, dtype=np.float32)
-    assert (layer.bytes_forward, layer.bytes_backward) == (0, 0)
-    layer.forward(x, train=False)
-    layer.forward(x)
-    assert (layer.bytes_forward, layer.bytes_backward) == (48, 0)
-    layer.backward(x)
-    layer.forward(x)
-    layer.backward(x, need_dx=False)  # nothing crosses
-    assert (layer.bytes_forward, layer.bytes_backward) == (72, 24)
-
-
 def test_copy_names_its_device():
     assert repr(Copy("cpu:1")) == "Copy(to='cpu:1')"
     with pytest.raises(UserError, match="unknown device 'moon'"):

@@ -48,11 +48,11 @@ def test_equals_pytorch(sizes, scale, torch):
 
 class _AsLayer(Layer):
     def forward(self, logits, train=True):
-        self.loss = SoftmaxCrossEntropy()
-        return self.loss.forward(logits, np.arange(len(logits)) % logits.shape[1])
+        loss = SoftmaxCrossEntropy()
+        return loss.forward(logits, np.arange(len(logits)) % logits.shape[1]), loss
 
-    def backward(self, dy, need_dx=True):
-        return dy * self.loss.backward()
+    def backward(self, dy, loss, need_dx=True):
+        return dy * loss.backward(), {}
 
 
 @pytest.mark.parametrize("sizes", SIZES[2:4])

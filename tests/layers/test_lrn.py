@@ -6,7 +6,7 @@ cross-channel term passes an ordinary tolerance.
 
 import numpy as np
 import pytest
-from reference import assert_close, layer_results, lrn, normal, torch_results
+from reference import assert_close, layer_results, lrn, normal, output, torch_results
 
 from minitorch_alexnet.errors import ShapeError
 from minitorch_alexnet.gradcheck import check_layer
@@ -16,7 +16,7 @@ RAMP = np.arange(100.0, 800, 100).reshape(1, 7, 1, 1)
 
 
 def test_golden_values():
-    y = LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0).forward(RAMP).ravel()
+    y = output(LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0), RAMP).ravel()
     wanted = [12.5, 14.86508894, 14.46155897, 13.46539572, 12.48617964, 15.76680779, 20.33220702]
     assert y[0] == 12.5
     np.testing.assert_allclose(y, wanted, rtol=1e-9)
@@ -25,14 +25,14 @@ def test_golden_values():
 @pytest.mark.parametrize(("k", "wanted"), [(2, 30.83678352), (1, 36.74195852)])
 @pytest.mark.parametrize("options", [{"alpha": 2e-5}, {"alpha": 1e-4, "alpha_over_size": True}])
 def test_golden_values_with_the_original_codes_alpha(k, wanted, options):
-    y = LocalResponseNorm(5, k=k, **options).forward(RAMP)
+    y = output(LocalResponseNorm(5, k=k, **options), RAMP)
     assert y[0, 0, 0, 0] == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_defaults_are_the_papers():
     np.testing.assert_array_equal(
-        LocalResponseNorm().forward(RAMP),
-        LocalResponseNorm(5, 1e-4, 0.75, 2.0, alpha_over_size=False, groups=1).forward(RAMP),
+        output(LocalResponseNorm(), RAMP),
+        output(LocalResponseNorm(5, 1e-4, 0.75, 2.0, alpha_over_size=False, groups=1), RAMP),
     )
 
 
@@ -90,14 +90,14 @@ def test_an_even_window_reaches_one_further_down():
     x[0, 3] = 1
     layer = LocalResponseNorm(4, alpha=1.0, beta=1.0, k=1.0)
     x[0, :] += 1e-9  # to see in y which windows hold channel 3
-    seen = layer.forward(x).ravel() / x.ravel() < 0.9
+    seen = output(layer, x).ravel() / x.ravel() < 0.9
     assert seen.tolist() == [False, False, True, True, True, True, False]  # i-2 … i+1
 
 
 def test_groups_only_matter_at_their_border():
     x = normal(1, 96, 2, 2, seed=8)
-    joined = LocalResponseNorm(5, 0.3).forward(x)
-    split = LocalResponseNorm(5, 0.3, groups=2).forward(x)
+    joined = output(LocalResponseNorm(5, 0.3), x)
+    split = output(LocalResponseNorm(5, 0.3, groups=2), x)
     differs = (joined != split).any(axis=(0, 2, 3))
     assert np.flatnonzero(differs).tolist() == [46, 47, 48, 49]
 
