@@ -8,7 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import assert_close, conv_size, few, normal
 
-from minitorch_alexnet.kernels import col2im, im2col, max_pool, max_pool_backward, window_sum
+from minitorch_alexnet.kernels import (
+    bands,
+    col2im,
+    cpu,
+    empty,
+    from_columns,
+    im2col,
+    in_order,
+    max_pool,
+    max_pool_backward,
+    to_columns,
+    window_sum,
+)
+
+NO_PADDING = ((0, 0), (0, 0))
 
 
 @st.composite
@@ -25,15 +39,82 @@ def sizes(shape, kernel, stride, padding):
     return [conv_size(*axis) for axis in zip(shape[2:], kernel, stride, padding, strict=True)]
 
 
+def images_innermost(x):
+    return np.moveaxis(x, 0, -1).flags.c_contiguous
+
+
+# ---- room and order --------------------------------------------------------------------------
+
+
+def test_room_for_a_result_has_the_loops_order():
+    x = normal(5, 2, 3, 4, dtype=np.float32)
+    for dtype, wanted in ((None, np.float32), (np.uint16, np.uint16)):
+        y = empty(x, (7, 2, 1), dtype)
+        assert y.shape == (5, 7, 2, 1)
+        assert y.dtype == wanted
+        assert images_innermost(y)
+    assert empty(x, (6,)).shape == (5, 6)
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 3, 4), (5, 6), (1, 3, 2, 2), (0, 2, 2, 2)])
+def test_in_order_moves_numbers_only_where_it_must(shape):
+    x = normal(*shape)
+    y = in_order(x)
+    np.testing.assert_array_equal(y, x)
+    assert images_innermost(y)
+    assert np.shares_memory(in_order(y), y) == bool(y.size)
+
+
+def test_maps_as_columns_and_back():
+    maps = np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
+    columns = to_columns(maps)
+    assert columns.shape == (3, 4 * 5 * 2)
+    for image, o, row, column in product(*map(range, maps.shape)):
+        assert columns[o, (row * 5 + column) * 2 + image] == maps[image, o, row, column]
+    back = from_columns(columns, maps.shape)
+    np.testing.assert_array_equal(back, maps)
+    assert images_innermost(back)
+    assert np.shares_memory(columns, back)
+
+
+# ---- convolution's ---------------------------------------------------------------------------
+
+
+@few
+@given(problem=windows(), budget=st.sampled_from([1, 500, 5000, 10**9]))
+def test_bands_are_the_whole_however_narrow(problem, budget):
+    """What the columns of each band hold, side by side, is what those of the image hold."""
+    shape, *how = problem
+    x, dx = normal(*shape, seed=1), np.zeros(shape)
+    oh, ow = sizes(*problem)
+    whole = im2col(x, *how)
+    maps = from_columns(whole, (shape[0], len(whole), oh, ow))
+    seen, kept = np.zeros(oh, int), cpu.BAND_BYTES
+    cpu.BAND_BYTES = budget
+    try:
+        for there, here, padding in bands(x, maps, *how):
+            columns = im2col(x[there], *how[:2], padding)
+            np.testing.assert_array_equal(columns, to_columns(maps[here]))
+            rows = columns.shape[1] // (ow * len(x))
+            assert rows == 1 or columns.nbytes <= 2 * budget
+            seen[here[2]] += 1
+            col2im(columns, dx[there], *how[:2], padding)
+    finally:
+        cpu.BAND_BYTES = kept
+    assert (seen == 1).all()
+    wanted = np.zeros(shape)
+    col2im(whole, wanted, *how)
+    assert_close(dx, wanted, 1e-13)
+
+
 @few
 @given(problem=windows())
 def test_col2im_is_the_adjoint_of_im2col(problem):
     shape, *how = problem
-    x = normal(*shape, seed=1)
+    x, back = normal(*shape, seed=1), np.zeros(shape)
     columns = im2col(x, *how)
     y = normal(*columns.shape, seed=2)
-    back = col2im(y, shape, *how)
-    assert back.shape == shape
+    col2im(y, back, *how)
     assert np.vdot(columns, y) == pytest.approx(np.vdot(x, back), rel=1e-12, abs=1e-12)
 
 
@@ -50,14 +131,18 @@ def test_columns_have_kernel_places_down_and_images_innermost(problem):
             r, q = sh * row + i - top, sw * column + j - left
             if 0 <= r < h and 0 <= q < w:
                 wanted[at, to] = x[image, channel, r, q]
-    np.testing.assert_array_equal(im2col(x, *how), wanted)
+    for layout in (np.ascontiguousarray, in_order):
+        np.testing.assert_array_equal(im2col(layout(x), *how), wanted)
 
 
-def test_col2im_counts_how_many_windows_hold_a_pixel():
-    how = (3, 3), (2, 2), ((0, 0), (0, 0))
-    counts = col2im(np.ones((9, 4)), (1, 1, 5, 5), *how)[0, 0]
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, in_order])
+def test_col2im_adds_to_a_pixel_once_for_each_window_that_holds_it(layout):
+    how = (3, 3), (2, 2), NO_PADDING
+    x = layout(np.full((2, 1, 5, 5), 100.0))
+    assert col2im(np.ones((9, 8)), x, *how) is None
     line = [1, 1, 2, 1, 1]
-    assert counts.tolist() == np.outer(line, line).tolist()
+    for image in x:
+        assert image[0].tolist() == (100 + np.outer(line, line)).tolist()
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -67,20 +152,28 @@ def test_columns_keep_dtype_and_input(n, dtype):
     how = (2, 3), (1, 1), ((1, 0), (0, 2))
     before = x.tobytes()
     columns = im2col(x, *how)
-    assert columns.dtype == col2im(columns, x.shape, *how).dtype == dtype
+    assert columns.dtype == dtype
     assert x.tobytes() == before
+    before = columns.tobytes()
+    col2im(columns, np.zeros_like(x), *how)
+    assert columns.tobytes() == before
+
+
+# ---- normalisation's -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [(0, 0), (1, 1), (2, 2), (2, 1), (1, 2), (0, 3), (3, 0), (4, 9), (50, 50)]
 )
-@pytest.mark.parametrize("channels", [1, 2, 5])
-def test_window_sum_is_clipped_at_the_ends(before, after, channels):
+@pytest.mark.parametrize(("channels", "groups"), [(1, 1), (2, 1), (5, 1), (4, 2), (6, 3)])
+def test_window_sum_is_clipped_at_the_ends_of_each_group(channels, groups, before, after):
     x = normal(2, channels, 2, 3, seed=5)
     kept = x.copy()
-    sums = window_sum(x, before, after)
+    sums = window_sum(x, before, after, groups)
+    width = channels // groups
     for c in range(channels):
-        window = range(max(0, c - before), min(channels, c + after + 1))
+        low = c // width * width
+        window = range(max(low, c - before), min(low + width, c + after + 1))
         assert_close(sums[:, c], sum(x[:, j] for j in window), 1e-14)
     np.testing.assert_array_equal(x, kept)
 
@@ -92,7 +185,7 @@ def test_the_adjoint_of_a_window_is_its_mirror_image(before, after):
     assert one == pytest.approx(np.vdot(x, window_sum(y, after, before)), rel=1e-12)
 
 
-NO_PADDING = ((0, 0), (0, 0))
+# ---- the pool's ------------------------------------------------------------------------------
 
 
 @few
@@ -106,9 +199,9 @@ def test_max_pool_backward_loses_nothing(problem, ties):
     shape = (*shape[:2], *(max(s, k) for s, k in zip(shape[2:], kernel, strict=True)))
     x = normal(*shape, seed=8)
     x = x.round() if ties else x
-    y = max_pool(x, *how, tuple(sizes(shape, *how)))
+    y, winner = max_pool(x, *how, tuple(sizes(shape, *how)))
     dy = normal(*y.shape, seed=9)
-    dx = max_pool_backward(x, y, dy, *how)
+    dx = max_pool_backward(dy, winner, shape, *how)
     assert dx.shape == x.shape
     assert_close(dx.sum(axis=(2, 3)), dy.sum(axis=(2, 3)), 1e-12)
 
@@ -117,28 +210,60 @@ def test_of_equals_the_first_in_reading_order_wins():
     how = (2, 3), (2, 3), NO_PADDING
     for places in product([0.0, 1.0], repeat=6):
         x = np.array(places).reshape(1, 1, 2, 3)
-        y = max_pool(x, *how, (1, 1))
-        assert y.item() == max(places)
-        dx = max_pool_backward(x, y, np.full((1, 1, 1, 1), 7.0), *how)
-        wanted = [0.0] * 6
-        wanted[places.index(max(places))] = 7
-        assert dx.ravel().tolist() == wanted
+        y, winner = max_pool(x, *how, (1, 1))
+        first = places.index(max(places))
+        assert (y.item(), winner.item()) == (max(places), first)
+        dx = max_pool_backward(np.full((1, 1, 1, 1), 7.0), winner, x.shape, *how)
+        assert dx.ravel().tolist() == [7.0 * (place == first) for place in range(6)]
 
 
 def test_outside_the_image_nothing_wins():
     how = (3, 3), (2, 2), ((1, 1), (1, 1))
-    x = np.full((1, 1, 3, 3), -4.0)
-    y = max_pool(x, *how, (2, 2))
-    assert (y == -4).all()
-    dx = max_pool_backward(x, y, np.ones_like(y), *how)[0, 0]
-    assert dx.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+    for value in (-4.0, -np.inf):
+        x = np.full((1, 1, 3, 3), value)
+        y, winner = max_pool(x, *how, (2, 2))
+        assert (y == value).all()
+        assert winner[0, 0].tolist() == [[4, 3], [1, 0]]  # the first that lies in the image
+        dx = max_pool_backward(np.ones_like(y), winner, x.shape, *how)[0, 0]
+        assert dx.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_what_is_no_number_stays_seen():
+    x = np.zeros((1, 1, 4, 4))
+    x[0, 0, 1, 2] = np.nan
+    y, _ = max_pool(x, (2, 2), (2, 2), NO_PADDING, (2, 2))
+    assert np.isnan(y[0, 0]).tolist() == [[False, True], [False, False]]
+
+
+def test_a_window_of_many_places_names_its_winner():
+    """Places are counted to 65,535."""
+    x = np.zeros((1, 1, 250, 260))
+    x[0, 0, 249, 259] = 1
+    y, winner = max_pool(x, (250, 260), (1, 1), NO_PADDING, (1, 1))
+    assert (y.item(), winner.item(), winner.dtype) == (1, 250 * 260 - 1, np.uint16)
+
+
+@pytest.mark.parametrize("budget", [1, 10**9])
+def test_pooling_some_maps_at_a_time_changes_nothing(budget, monkeypatch):
+    how = (3, 3), (2, 2), ((1, 0), (0, 1))
+    x, dy = normal(3, 5, 7, 7, seed=10).round(), normal(3, 5, 3, 3, seed=11)
+    wanted = max_pool(x, *how, (3, 3))
+    dx = max_pool_backward(dy, wanted[1], x.shape, *how)
+    monkeypatch.setattr(cpu, "MAPS_BYTES", budget)
+    found = max_pool(x, *how, (3, 3))
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert images_innermost(one)
+    np.testing.assert_array_equal(max_pool_backward(dy, wanted[1], x.shape, *how), dx)
 
 
 def test_pooling_keeps_its_arguments():
     how = (2, 2), (1, 1), NO_PADDING
-    x = normal(2, 2, 4, 4, seed=10).round()
-    y = max_pool(x, *how, (3, 3))
-    dy = normal(*y.shape, seed=11)
-    before = [a.tobytes() for a in (x, y, dy)]
-    max_pool_backward(x, y, dy, *how)
-    assert [a.tobytes() for a in (x, y, dy)] == before
+    x = normal(2, 2, 4, 4, seed=12).round()
+    before = x.tobytes()
+    y, winner = max_pool(x, *how, (3, 3))
+    assert x.tobytes() == before
+    dy = normal(*y.shape, seed=13)
+    before = dy.tobytes(), winner.tobytes()
+    max_pool_backward(dy, winner, x.shape, *how)
+    assert (dy.tobytes(), winner.tobytes()) == before
