@@ -10,9 +10,9 @@ and one to the right; backward may then answer with anything from the one to the
 """
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -158,12 +158,13 @@ def _report(what, outputs, dy, pairs, rng, tolerance, samples) -> Report:
             continue
         places = np.sort(rng.choice(x.size, min(samples, x.size), replace=False))
         indices = [tuple(map(int, np.unravel_index(i, x.shape))) for i in places]
-        central = [_slopes(outputs, dy, x, index, STEPS[0])[1] for index in indices]
-        sizes = np.abs([[gradient[index] for index in indices], central])
+        slopes = functools.cache(functools.partial(_slopes, outputs, np.array(outputs()), dy, x))
+        sizes = np.abs([[gradient[i] for i in indices], [slopes(i, STEPS[0])[1] for i in indices]])
         sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
         typical = float(sizes.mean()) if sizes.size else 1.0
         found = [
-            _compare(outputs, dy, x, i, float(gradient[i]), typical, tolerance) for i in indices
+            _compare(functools.partial(slopes, i), float(gradient[i]), typical, tolerance)
+            for i in indices
         ]
         at = int(np.argmax([error for error, _, _ in found]))
         error, numeric, _ = found[at]
@@ -172,24 +173,28 @@ def _report(what, outputs, dy, pairs, rng, tolerance, samples) -> Report:
     return Report(what, tuple(worst), tolerance)
 
 
-def _slopes(outputs, dy, x, index, relative_step) -> tuple[float, float, float]:
-    """∂L/∂x[index] by differences: to the left, over both sides, to the right."""
+def _slopes(outputs, y, dy, x, index, relative_step) -> tuple[float, float, float]:
+    """∂L/∂x[index] by differences: to the left, over both sides, to the right.
+
+    y: the outputs at x itself
+    """
     value = float(x[index])
     step = relative_step * max(1.0, abs(value))
     there = []
-    for shifted in (value - step, value, value + step):
+    for shifted in (value - step, value + step):
         x[index] = shifted
         there.append(np.array(outputs()))
     x[index] = value
-    left, right = (float(((b - a) * dy).sum()) / step for a, b in pairwise(there))
+    before, after = there
+    left, right = (float(((b - a) * dy).sum()) / step for a, b in ((before, y), (y, after)))
     return left, (left + right) / 2, right
 
 
-def _compare(outputs, dy, x, index, analytic, typical, tolerance) -> tuple[float, float, bool]:
+def _compare(slopes, analytic, typical, tolerance) -> tuple[float, float, bool]:
     """One element: (relative error, numeric derivative, whether it lies on a kink)."""
     best = (np.inf, np.nan, False)
     for relative_step in STEPS:
-        left, numeric, right = _slopes(outputs, dy, x, index, relative_step)
+        left, numeric, right = slopes(relative_step)
         scale = max(abs(analytic), abs(numeric), typical)
         error = abs(analytic - numeric) / scale
         if error < best[0]:  # never for a nan, which leaves the error infinite
