@@ -37,6 +37,16 @@ def tiny_models(monkeypatch):
     monkeypatch.setitem(MODELS, "tiny-merged", tiny_merged)
 
 
+@pytest.fixture
+def set_threads():
+    """The package's, undone after the test."""
+    from minitorch_alexnet import workers
+
+    before = workers.get_workers().threads
+    yield workers.set_threads
+    workers.set_threads(before)
+
+
 def pytest_sessionfinish(session, exitstatus):
     """In CI nothing may be skipped unseen: a skip turns the session red."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

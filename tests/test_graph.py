@@ -4,6 +4,8 @@ import copy
 
 import numpy as np
 import pytest
+from nets import batch, in_float64, merged, towers, with_same_masks
+from reference import assert_close, normal
 
 from minitorch_alexnet.errors import CheckpointError, ShapeError, UserError
 from minitorch_alexnet.gradcheck import check_graph
@@ -14,92 +16,14 @@ from minitorch_alexnet.layers import (
     Copy,
     Dropout,
     Flatten,
+    Layer,
     Linear,
-    LocalResponseNorm,
-    MaxPool2d,
     ReLU,
     SoftmaxCrossEntropy,
+    Tanh,
 )
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
-
-
-def in_float64(net, rng):
-    """Random float64 parameters, drawn joined: two nets of the same joined shapes get the same."""
-    state = net.state_dict()
-    for node in net.nodes.values():
-        for parameter in node.layer.params.values():
-            parameter.data = parameter.data.astype(np.float64)
-    net.load_state_dict({k: 0.3 * rng.standard_normal(v.shape) for k, v in state.items()})
-    return net
-
-
-def towers(devices=("cpu:0", "cpu:1")):
-    """A small net with everything the paper's has: towers, both-ways crossings, dropout."""
-    a, b = devices
-    net = Graph((3, 11, 11), device=a)
-    net.add("image_b", Copy(to=b), "image")
-    for tower, source in (("a", "image"), ("b", "image_b")):
-        net.add("conv1", Conv2d(3, 4, 3, stride=2, padding=((0, 1), (0, 1))), source, tower=tower)
-        net.add("relu1", ReLU(), tower=tower)
-        net.add("norm1", LocalResponseNorm(3, alpha=0.3), tower=tower)
-        net.add("pool1", MaxPool2d(3, stride=2), tower=tower)
-        net.add("conv2", Conv2d(4, 4, 3, padding=1), tower=tower)
-    net.add("to_a", Copy(to=a), "conv2b")
-    net.add("to_b", Copy(to=b), "conv2a")
-    net.add("both_a", Concat(), ("conv2a", "to_a"))
-    net.add("both_b", Concat(), ("to_b", "conv2b"))
-    for tower in "ab":
-        net.add("conv3", Conv2d(8, 3, 1), f"both_{tower}", tower=tower)
-        net.add("relu3", ReLU(), tower=tower)
-        net.add("drop3", Dropout(0.5), tower=tower)
-    net.add("drop3_to_a", Copy(to=a), "drop3b")
-    net.add("both3", Concat(), ("drop3a", "drop3_to_a"))
-    net.add("flatten", Flatten())
-    net.add("fc4", Linear(24, 5))
-    return net
-
-
-def merged():
-    net = Graph((3, 11, 11))
-    net.add("conv1", Conv2d(3, 8, 3, stride=2, padding=((0, 1), (0, 1))))
-    net.add("relu1", ReLU())
-    net.add("norm1", LocalResponseNorm(3, alpha=0.3, groups=2))
-    net.add("pool1", MaxPool2d(3, stride=2))
-    net.add("conv2", Conv2d(8, 8, 3, padding=1, groups=2))
-    net.add("conv3", Conv2d(8, 6, 1))
-    net.add("relu3", ReLU())
-    net.add("drop3", Dropout(0.5))
-    net.add("flatten", Flatten())
-    net.add("fc4", Linear(24, 5))
-    return net
-
-
-class SameMasks(Dropout):
-    """Dropout that keeps what it is told: the channels `of` a mask drawn for the whole."""
-
-    def __init__(self, of):
-        super().__init__(0.5)
-        self.of = of
-
-    def forward(self, x, train=True):
-        whole = self.rng.random((len(x), 6, *x.shape[2:])) >= 0.5
-        self.cache = (whole[:, self.of].astype(x.dtype),)
-        return x * self.cache[0]
-
-
-def with_same_masks(net):
-    for name, of in (("drop3", slice(0, 6)), ("drop3a", slice(0, 3)), ("drop3b", slice(3, 6))):
-        if name in net.nodes:
-            node = net.nodes[name]
-            net.nodes[name] = type(node)(
-                name, SameMasks(of), node.sources, node.shape, node.device, node.tower
-            )
-    return net
-
-
-def batch(rng, n=6):
-    return rng.standard_normal((n, 3, 11, 11)), rng.integers(0, 5, n)
 
 
 def test_two_towers_equal_the_merged_net_through_ten_steps():
@@ -159,9 +83,9 @@ def test_no_gradient_is_asked_for_where_only_the_image_or_frozen_layers_lie_upst
     asked = {}
 
     class Spy(Conv2d):
-        def backward(self, dy, need_dx=True):
+        def backward(self, dy, cache, need_dx=True):
             asked[self] = need_dx
-            return super().backward(dy, need_dx)
+            return super().backward(dy, cache, need_dx)
 
     net = Graph((1, 5, 5))
     layers = [Spy(1, 2, 3), Spy(2, 2, 3), Spy(2, 2, 1)]
@@ -178,7 +102,6 @@ def test_no_gradient_is_asked_for_where_only_the_image_or_frozen_layers_lie_upst
     assert layers[0] not in asked
     assert [asked[layer] for layer in layers[1:]] == [False, True]
     assert layers[0].params["weight"].grad is None
-    assert layers[0].cache is None
 
 
 def test_keep_returns_the_outputs_of_the_named_nodes():
@@ -186,8 +109,10 @@ def test_keep_returns_the_outputs_of_the_named_nodes():
     images = np.random.default_rng(0).standard_normal((2, 3, 11, 11), dtype=np.float32)
     y, kept = net.forward(images, train=False, keep=("conv1", "fc4"))
     assert list(kept) == ["conv1", "fc4"]
-    np.testing.assert_array_equal(kept["conv1"], net["conv1"].forward(images, train=False))
-    assert kept["fc4"] is y
+    conv1, _ = net["conv1"].forward(images)
+    np.testing.assert_allclose(kept["conv1"], conv1, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(kept["fc4"], y)
+    np.testing.assert_array_equal(net.forward(images, train=False), y)
 
 
 def test_predict_is_the_test_time_forward_in_batches():
@@ -195,76 +120,7 @@ def test_predict_is_the_test_time_forward_in_batches():
     images = np.random.default_rng(0).standard_normal((7, 3, 11, 11), dtype=np.float32)
     whole = net.forward(images, train=False)
     np.testing.assert_allclose(net.predict(images, batch_size=3), whole, rtol=1e-5, atol=1e-6)
-    assert all(node.layer.cache is None for node in net.nodes.values())
-
-
-def test_ledger_counts_what_crossed():
-    net = towers()
-    images = np.random.default_rng(0).standard_normal((2, 3, 11, 11), dtype=np.float32)
-    net.backward(net.forward(images))
-    rows = {row["edge"]: row for row in net.ledger()}
-    assert set(rows) == {
-        "image -> image_b",
-        "conv2b -> to_a",
-        "conv2a -> to_b",
-        "drop3b -> drop3_to_a",
-    }
-    assert rows["image -> image_b"]["bytes_forward"] == 2 * 3 * 11 * 11 * 4
-    assert rows["image -> image_b"]["bytes_backward"] == 0  # nothing learns upstream of it
-    assert rows["conv2b -> to_a"]["devices"] == "cpu:1 -> cpu:0"
-    for edge, floats in (("conv2b -> to_a", 4 * 2 * 2), ("drop3b -> drop3_to_a", 3 * 2 * 2)):
-        assert rows[edge]["bytes_forward"] == rows[edge]["bytes_backward"] == 2 * floats * 4
-
-
-def freeze(net, *names):
-    for name in names:
-        for parameter in net[name].params.values():
-            parameter.lr_scale = 0
-
-
-def test_crossings_by_hand():
-    there, back = "cpu:0 -> cpu:1", "cpu:1 -> cpu:0"
-    assert [tuple(row.values()) for row in towers().crossings()] == [
-        ("image -> image_b", there, 3 * 11 * 11 * 4, 0),  # nothing learns upstream of it
-        ("conv2b -> to_a", back, 4 * 2 * 2 * 4, 4 * 2 * 2 * 4),
-        ("conv2a -> to_b", there, 4 * 2 * 2 * 4, 4 * 2 * 2 * 4),
-        ("drop3b -> drop3_to_a", back, 3 * 2 * 2 * 4, 3 * 2 * 2 * 4),
-    ]
-    assert merged().crossings() == []
-
-
-@pytest.mark.parametrize(
-    ("frozen", "back"),
-    [
-        ("", [0, 64, 64, 48]),
-        ("conv1a conv1b", [0, 64, 64, 48]),
-        ("conv1a conv2a", [0, 64, 0, 48]),
-        ("conv1a conv1b conv2a conv2b", [0, 0, 0, 48]),
-        ("conv1a conv1b conv2a conv2b conv3b", [0, 0, 0, 0]),
-        ("conv3a conv3b fc4", [0, 64, 64, 48]),  # what is frozen downstream lets gradients through
-    ],
-)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_crossings_foretell_the_ledger_whatever_is_frozen(frozen, back, dtype):
-    net = towers() if dtype == np.float32 else in_float64(towers(), np.random.default_rng(0))
-    freeze(net, *frozen.split())
-    itemsize = np.dtype(dtype).itemsize
-    rows = net.crossings(itemsize)
-    assert [4 * row["bytes_backward"] for row in rows] == [itemsize * b for b in back]
-    for row in rows:  # of two images, in two steps
-        row["bytes_forward"] *= 4
-        row["bytes_backward"] *= 4
-    for _ in range(2):
-        images, _ = batch(np.random.default_rng(0), 2)
-        net.backward(net.forward(images.astype(dtype)))
-    assert net.ledger() == rows
-
-
-def test_one_parameter_that_learns_is_enough_for_a_gradient_to_cross():
-    net = towers()
-    freeze(net, "conv1a", "conv1b", "conv2a", "conv2b")
-    net["conv1b"].params["bias"].lr_scale = 1
-    assert [row["bytes_backward"] for row in net.crossings()] == [0, 64, 0, 48]
+    np.testing.assert_array_equal(net(images), whole)
 
 
 def test_state_dict_fits_the_net_on_any_devices():
@@ -307,34 +163,6 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing(spoil, message)
         net.load_state_dict(state)
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
-
-
-def test_summary_has_shapes_counts_devices_and_totals():
-    lines = towers().summary().partition("\n\n")[0].splitlines()
-    assert lines[0].split() == ["node", "layer", "output", "parameters", "multiply-adds", "device"]
-    rows = {line.split()[0]: line for line in lines[1:]}
-    weights = 4 * 3 * 3 * 3
-    assert rows["conv1b"].split()[-4:] == ["4×5×5", str(weights + 4), f"{weights * 25:,}", "cpu:1"]
-    assert rows["fc4"].split()[-4:] == ["5", "125", "120", "cpu:0"]
-    parameters = sum(p.data.size for p in towers().named_parameters().values())
-    multiply_adds = 2 * (weights * 25 + 4 * 4 * 9 * 4 + 3 * 8 * 4) + 24 * 5
-    assert rows["total"].split()[1:] == [f"{parameters:,}", f"{multiply_adds:,}"]
-
-
-def test_summary_ends_with_what_crosses_if_anything_does():
-    net = towers()
-    assert net.summary().partition("\n\n")[2].splitlines() == [
-        "bytes an image, float32  devices           forward  backward",
-        "image -> image_b         cpu:0 -> cpu:1      1,452         0",
-        "conv2b -> to_a           cpu:1 -> cpu:0         64        64",
-        "conv2a -> to_b           cpu:0 -> cpu:1         64        64",
-        "drop3b -> drop3_to_a     cpu:1 -> cpu:0         48        48",
-        "total of the image                           1,452         0",
-        "total of the maps                              176       176",
-    ]
-    freeze(net, "conv1a", "conv2a")
-    assert net.summary().splitlines()[-1].split()[-2:] == ["176", "112"]
-    assert merged().summary().splitlines()[-1].startswith("total ")
 
 
 def small():
@@ -407,15 +235,21 @@ def test_keep_refuses_names_there_are_not():
 
 def test_a_layer_whose_backward_gives_another_shape_is_named():
     class Wrong(ReLU):
-        def backward(self, dy, need_dx=True):
-            return super().backward(dy)[:, :1]
+        def backward(self, dy, cache, need_dx=True):
+            dx, grads = super().backward(dy, cache)
+            return dx[:, :1], grads
 
     net = small()
     net.add("wrong", Wrong())
     y = net.forward(np.zeros((2, 3, 8, 8), np.float32))
-    with pytest.raises(ShapeError, match=r"wrong: its backward gave \(2, 1, 6, 6\) for conv1"):
+    with pytest.raises(ShapeError, match=r"wrong: its backward gave \(., 1, 6, 6\) for conv1"):
         net.backward(y)
-    with pytest.raises(ShapeError, match=r"by wrong's output, \(n, 4, 6, 6\), got \(2, 4\)"):
+
+
+def test_a_derivative_of_another_shape_than_the_outputs_is_refused():
+    net = small()
+    y = net.forward(np.zeros((2, 3, 8, 8), np.float32))
+    with pytest.raises(ShapeError, match=r"by conv1's output, \(n, 4, 6, 6\), got \(2, 4\)"):
         net.backward(y[:, :, 0, 0])
 
 
@@ -438,3 +272,265 @@ def test_one_learning_source_of_two_is_enough():
     net.forward(np.full((1, 1, 1, 1), 3, np.float32))
     net.backward(np.array([5, 7], np.float32).reshape(1, 2, 1, 1))
     assert net["conv1"].params["weight"].grad.item() == 15
+
+
+# ---- a batch in parts --------------------------------------------------------------------------
+
+
+def branches():
+    """Nodes that want the whole batch amid some that do not, on two branches, and two nodes that
+    nobody reads.
+    """
+    net = Graph((2, 4, 4))
+    net.add("conv1", Conv2d(2, 3, 3, padding=1))
+    net.add("idle", Conv2d(3, 1, 1), "conv1")
+    net.add("flat", Flatten(), "conv1")
+    net.add("fc", Linear(48, 4), "flat")
+    net.add("conv2", Conv2d(3, 2, 3), "conv1")
+    net.add("bent", Tanh(), "conv2")
+    net.add("flat2", Flatten(), "bent")
+    net.add("idle2", Linear(4, 1), "fc")
+    net.add("both", Concat(), ("fc", "flat2"))
+    net.add("out", Linear(12, 3))
+    return net
+
+
+def gradients(net):
+    return {name: p.grad for name, p in net.named_parameters().items()}
+
+
+def test_a_whole_batch_is_wanted_on_one_branch_and_not_on_the_other():
+    net, rng = in_float64(branches(), np.random.default_rng(0)), np.random.default_rng(1)
+    images = rng.standard_normal((19, 2, 4, 4))
+    maps, _ = net["conv1"].forward(images)
+    fc, _ = net["fc"].forward(maps.reshape(19, -1))
+    bent = np.tanh(net["conv2"].forward(maps)[0]).reshape(19, -1)
+    wanted, _ = net["out"].forward(np.concatenate([fc, bent], axis=1))
+    assert_close(net.forward(images), wanted)
+    for node in ("idle", "idle2"):  # check_graph asks of every parameter that it leads to the loss
+        freeze(net, node)
+    report = check_graph(net, images, rng.integers(0, 3, 19), rng=rng, samples=8)
+    assert report.passed, report
+
+
+def freeze(net, *names):
+    for name in names:
+        for parameter in net[name].params.values():
+            parameter.lr_scale = 0
+
+
+def test_what_nobody_reads_has_no_gradient():
+    net = branches()
+    net.backward(net.forward(normal(19, 2, 4, 4, dtype=np.float32)))
+    silent = {name for name, grad in gradients(net).items() if grad is None}
+    assert silent == {"idle.weight", "idle.bias", "idle2.weight", "idle2.bias"}
+    with pytest.raises(RuntimeError, match=r"idle.weight has no gradient"):
+        SGD(net.named_parameters()).step()
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 9, 16, 17, 24, 33])
+def test_a_batch_is_its_images_however_it_is_dealt_out(n):
+    net = in_float64(branches(), np.random.default_rng(0))
+    images, dy = normal(n, 2, 4, 4, seed=1), normal(n, 3, seed=2)
+    before = images.tobytes(), dy.tobytes()
+    y = net.forward(images)
+    net.backward(dy)
+    assert (images.tobytes(), dy.tobytes()) == before
+    whole, sums = gradients(net), {}
+    for i in range(n):
+        assert_close(net.forward(images[i : i + 1]), y[i : i + 1], 1e-13)
+        net.backward(dy[i : i + 1])
+        for name, grad in gradients(net).items():
+            sums[name] = sums.get(name, 0) + grad if grad is not None else None
+    for name, grad in whole.items():
+        assert (grad is None) == (sums[name] is None)
+        if grad is not None:
+            assert_close(grad, sums[name], 1e-13)
+
+
+def learn(net, steps, n):
+    """All numbers of that many steps: outputs, gradients, weights, velocities."""
+    rng, loss = np.random.default_rng(7), SoftmaxCrossEntropy()
+    sgd, found = SGD(net.named_parameters(), lr=0.01), []
+    for _ in range(steps):
+        images = rng.standard_normal((n, *net.input_shape), dtype=np.float32)
+        y = net.forward(images)
+        loss.forward(y, rng.integers(0, y.shape[1], n))
+        net.backward(loss.backward())
+        sgd.step()
+        found += [y, *gradients(net).values()]
+    found += [p.data for p in net.named_parameters().values()] + [*sgd.velocity.values()]
+    return b"".join(array.tobytes() for array in found)
+
+
+@pytest.mark.parametrize(("make", "n"), [(lambda: build("fashion"), 24), (towers, 128)])
+def test_one_seed_is_the_same_bits_on_any_number_of_threads(make, n, set_threads):
+    bits = []
+    for threads in (1, 2, 3, 8, 16):
+        set_threads(threads)
+        bits.append(learn(make(), 10, n))
+    assert bits == [bits[0]] * 5
+
+
+def test_what_is_wrong_in_a_part_names_the_node_and_the_next_call_works():
+    class Moody(ReLU):
+        def forward(self, x, train=True):
+            if self.angry:
+                raise UserError("not today")
+            return super().forward(x, train)
+
+    net, images = small(), normal(40, 3, 8, 8, dtype=np.float32)
+    net.add("moody", Moody())
+    net["moody"].angry = False
+    y = net.forward(images)
+    net["moody"].angry = True
+    with pytest.raises(UserError, match=r"moody: not today; input shape .* from conv1"):
+        net.forward(images)
+    with pytest.raises(RuntimeError, match="needs a forward"):  # not that of the forward before
+        net.backward(y)
+    net["moody"].angry = False
+    np.testing.assert_array_equal(net.forward(images), y)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_the_callers_errstate_holds_in_every_part(set_threads):
+    set_threads(2)
+    net, images = small(), np.full((40, 3, 8, 8), 1e38, np.float32)
+    net["conv1"].params["weight"].data[:] = 1e38
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        net.forward(images)
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(net.forward(images)).any()
+
+
+# ---- weights -----------------------------------------------------------------------------------
+
+
+def twins(**options):
+    """Equal layers, one after the other."""
+    net = Graph((1, 4, 4), **options)
+    for i in "12":
+        net.add(f"conv{i}", Conv2d(1, 1, 3, padding=1))
+        net.add(f"drop{i}", Dropout(0.5))
+    return net
+
+
+def test_equal_layers_start_differently_and_drop_differently():
+    net = twins()
+    one, two = (net[f"conv{i}"].params["weight"].data for i in "12")
+    assert (one != two).all()
+    masks = [net[f"drop{i}"].rng.random(9) for i in "12"]
+    assert (masks[0] != masks[1]).all()
+
+
+def test_a_layer_starts_by_the_seed_and_its_nodes_name_alone():
+    same, other = twins(seed=0), twins(seed=1)
+    alone = Graph((1, 4, 4))
+    alone.add("drop2", Dropout(0.5))
+    alone.add("conv2", Conv2d(1, 1, 3, padding=1))
+    for net, equal in ((same, True), (other, False), (alone, True)):
+        weight, wanted = net["conv2"].params["weight"].data, twins()["conv2"].params["weight"].data
+        assert np.array_equal(weight, wanted) == equal
+        assert (net["drop2"].rng.random() == twins()["drop2"].rng.random()) == equal
+
+
+def test_a_layer_with_numbers_of_its_own_keeps_them():
+    conv = Conv2d(1, 1, 3, rng=np.random.default_rng(9))
+    drop = Dropout(0.5, rng=np.random.default_rng(9))
+    before, rng = conv.params["weight"].data.copy(), drop.rng
+    Graph.of((1, 4, 4), [conv, drop])
+    np.testing.assert_array_equal(conv.params["weight"].data, before)
+    assert drop.rng is rng
+
+
+def test_without_a_seed_nobody_draws_until_weights_are_loaded():
+    net, images = twins(seed=None), normal(2, 1, 4, 4, dtype=np.float32)
+    with pytest.raises(UserError, match=r"conv1: Conv2d\(.*weight has no numbers yet"):
+        net(images)
+    net.load_state_dict(twins().state_dict())
+    np.testing.assert_array_equal(net(images), twins()(images))
+
+
+# ---- the door ----------------------------------------------------------------------------------
+
+
+def test_a_plain_column():
+    layers = [Conv2d(3, 4, 3), ReLU(), Conv2d(4, 2, 3), ReLU(), Flatten(), Linear(32, 5)]
+    net = Graph.of((3, 8, 8), layers, seed=3)
+    assert list(net.nodes) == ["conv2d1", "relu1", "conv2d2", "relu2", "flatten1", "linear1"]
+    assert [node.layer for node in net.nodes.values()] == layers
+    x = images = normal(3, 3, 8, 8, dtype=np.float32)
+    for layer in layers:
+        x, _ = layer.forward(x)
+    assert_close(net(images), x, 1e-6)
+
+
+def test_called_as_a_function_it_is_the_net_in_testing():
+    net, images = build("fashion"), normal(3, 1, 28, 28, dtype=np.float32)
+    np.testing.assert_array_equal(net(images), net.forward(images, train=False))
+    assert (net(images) != net.forward(images)).any()  # dropout
+
+
+def test_forward_in_testing_leaves_nothing_for_backward():
+    net, images = small(), np.zeros((2, 3, 8, 8), np.float32)
+    net.forward(images)
+    y = net(images)
+    with pytest.raises(RuntimeError, match="needs a forward"):
+        net.backward(y)
+
+
+def test_keeping_outputs_changes_no_gradient():
+    nets = [in_float64(branches(), np.random.default_rng(0)) for _ in "12"]
+    images, dy = normal(19, 2, 4, 4, seed=1), normal(19, 3, seed=2)
+    y = nets[0].forward(images)
+    kept_y, _ = nets[1].forward(images, keep=("conv1", "bent", "idle"))
+    np.testing.assert_array_equal(kept_y, y)
+    for net in nets:
+        net.backward(dy)
+    grads, wanted = gradients(nets[1]), gradients(nets[0])
+    for name, grad in wanted.items():
+        np.testing.assert_array_equal(grads[name], grad)
+
+
+def test_a_frozen_parameter_gets_neither_gradient_nor_update():
+    net, dy = in_float64(branches(), np.random.default_rng(0)), normal(5, 3)
+    freeze(net, "idle", "idle2")
+    images = normal(5, 2, 4, 4)
+    net.forward(images)
+    net.backward(dy)
+    before, wanted = net.state_dict(), gradients(net)
+    frozen = ("conv1.weight", "fc.bias", "out.weight")
+    for name in frozen:
+        net.named_parameters()[name].lr_scale = 0
+    net.forward(images)
+    net.backward(dy)
+    for name, grad in gradients(net).items():
+        if name in frozen:
+            assert grad is None
+        elif wanted[name] is not None:
+            np.testing.assert_array_equal(grad, wanted[name])
+    SGD(net.named_parameters(), lr=0.1).step()
+    for name, value in net.state_dict().items():
+        assert np.array_equal(value, before[name]) == (name in frozen or "idle" in name)
+
+
+def test_gradients_are_set_not_added_up():
+    net, images = in_float64(branches(), np.random.default_rng(0)), normal(9, 2, 4, 4)
+    for factor in (1, 2):
+        net.forward(images)
+        net.backward(factor * normal(9, 3))
+        if factor == 1:
+            first = copy.deepcopy(gradients(net))
+    for name, grad in gradients(net).items():
+        if grad is not None:
+            np.testing.assert_array_equal(grad, 2 * first[name])
+
+
+def test_a_layer_of_the_old_contract_is_told_the_new_one():
+    class Old(Layer):
+        def forward(self, x, train=True):
+            return x + 1
+
+    net = Graph.of((2,), [Old()])
+    with pytest.raises(UserError, match=r"old1: Old\(\): its forward must return y and a cache"):
+        net(np.zeros((3, 2), np.float32))
