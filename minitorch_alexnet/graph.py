@@ -155,6 +155,7 @@ class Graph:
             raise UserError(f"keep: there is no node {min(unknown)}; nodes: {_list(self.nodes)}")
         if len(images) == 0:
             raise ShapeError("the net needs at least one image, got an empty batch")
+        self._tape = None  # also where this forward fails
         return self._conduct(lambda: self._forward(images, train, keep))
 
     def _forward(self, images, train, keep):
