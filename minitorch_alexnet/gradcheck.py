@@ -20,6 +20,7 @@ from .device import Device
 from .errors import UserError
 from .graph import Graph
 from .layers import Layer, SoftmaxCrossEntropy
+from .layers.base import expect_pair
 
 # Relative to an element's size. Shorter steps stay clear of kinks near by, longer ones of rounding.
 STEPS = (1e-5, 1e-6, 1e-4, 1e-3, 1e-7)
@@ -87,12 +88,14 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
     def forward():
         if generator is not None:
             layer.rng = copy.deepcopy(generator)
-        return _unharmed(layer, layer.forward, *inputs)
+        answer = _unharmed(layer, layer.forward, *inputs)
+        return expect_pair(layer, answer, "forward must return y and a cache")
 
     y, cache = forward()
     # All positive, so that kinks which meet in one element do not cancel.
     dy = rng.uniform(0.5, 1.5, y.shape)
-    dxs, grads = _unharmed(layer, lambda dy: layer.backward(dy, cache), dy)
+    answer = _unharmed(layer, lambda dy: layer.backward(dy, cache), dy)
+    dxs, grads = expect_pair(layer, answer, "backward must return dx and grads")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     pairs = {f"input {i}": (x, dx) for i, (x, dx) in enumerate(zip(inputs, dxs, strict=True))}
     pairs |= {name: (p.data, grads.get(name)) for name, p in layer.params.items() if not p.frozen}

@@ -20,6 +20,7 @@ from .errors import CheckpointError, ShapeError, UserError
 from .init import he
 from .kernels import in_order
 from .layers import Copy, Layer, Parameter
+from .layers.base import expect_pair
 from .streams import stream
 from .workers import deal, get_workers
 
@@ -183,11 +184,10 @@ class Graph:
             inputs = [values[s] for s in node.sources]
             with self._naming(node.name, node.sources, [x.shape for x in inputs]):
                 with node.device.current():
-                    outcome = node.layer.forward(*inputs, train=train)
-                if not isinstance(outcome, tuple) or len(outcome) != 2:
-                    raise UserError(f"{node.layer!r}: its forward must return y and a cache")
-            values[node.name], caches[node.name] = outcome if train else (outcome[0], None)
-            del inputs, outcome
+                    answer = node.layer.forward(*inputs, train=train)
+                y, cache = expect_pair(node.layer, answer, "forward must return y and a cache")
+            values[node.name], caches[node.name] = y, cache if train else None
+            del inputs, answer, y, cache
             for s in node.sources:
                 if last_reader[s] == node.name and s not in stretch.gives:
                     values.pop(s, None)  # a layer that needs it again holds it in its cache
@@ -250,7 +250,8 @@ class Graph:
                 continue
             need_dx = any(s in learns for s in node.sources)
             with node.device.current():
-                dxs, found = node.layer.backward(dy, cache, need_dx=need_dx)
+                answer = node.layer.backward(dy, cache, need_dx=need_dx)
+            dxs, found = expect_pair(node.layer, answer, "backward must return dx and grads")
             grads |= {f"{node.name}.{kind}": grad for kind, grad in found.items()}
             if not need_dx:
                 continue

@@ -8,7 +8,7 @@ from nets import batch, in_float64, merged, towers, with_same_masks
 from reference import assert_close, normal
 
 from minitorch_alexnet.errors import CheckpointError, ShapeError, UserError
-from minitorch_alexnet.gradcheck import check_graph
+from minitorch_alexnet.gradcheck import check_graph, check_layer
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import (
     Concat,
@@ -526,11 +526,27 @@ def test_gradients_are_set_not_added_up():
             np.testing.assert_array_equal(grad, 2 * first[name])
 
 
-def test_a_layer_of_the_old_contract_is_told_the_new_one():
-    class Old(Layer):
-        def forward(self, x, train=True):
-            return x + 1
+class Bare(Layer):
+    """y alone, or dx alone."""
 
-    net = Graph.of((2,), [Old()])
-    with pytest.raises(UserError, match=r"old1: Old\(\): its forward must return y and a cache"):
-        net(np.zeros((3, 2), np.float32))
+    def __init__(self, way):
+        super().__init__()
+        self.way = way
+
+    def forward(self, x, train=True):
+        return x + 1 if self.way == "forward" else (x + 1, None)
+
+    def backward(self, dy, cache, need_dx=True):
+        return dy + 0
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_layer_that_answers_with_an_array_alone_is_told_what_is_missing(way):
+    """Of two images, too, which would unpack into two."""
+    x = normal(2, 1, 4, 4, dtype=np.float32)
+    net = Graph.of((1, 4, 4), [Conv2d(1, 1, 1), Bare(way)])
+    missing = {"forward": "y and a cache", "backward": "dx and grads"}[way]
+    with pytest.raises(UserError, match=rf"Bare\(.*\): its {way} must return {missing}"):
+        net.backward(net.forward(x))
+    with pytest.raises(UserError, match=rf"Bare\(.*\): its {way} must return {missing}"):
+        check_layer(Bare(way), x)

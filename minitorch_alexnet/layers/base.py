@@ -103,6 +103,13 @@ class Layer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
 
+def expect_pair(layer: Layer, answer, what: str) -> tuple:
+    """The answer of a layer's forward or backward; UserError unless it is the pair in `what`."""
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise UserError(f"{layer!r}: its {what}, and nothing else")
+    return answer
+
+
 def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter]:
     """A weight of that shape, which rng draws as He or a Graph will, and a bias of zeros."""
     weight = he(rng, shape) if rng else np.broadcast_to(np.float32(0), shape)
