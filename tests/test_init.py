@@ -7,7 +7,7 @@ import pytest
 
 from minitorch_alexnet import init
 from minitorch_alexnet.graph import Graph
-from minitorch_alexnet.layers import Concat, Conv2d, Flatten, Linear, ReLU
+from minitorch_alexnet.layers import Concat, Conv2d, Dropout, Flatten, Linear, ReLU
 
 CONV, LINEAR = (96, 48, 5, 5), (400, 300)
 
@@ -86,7 +86,7 @@ def test_dtype_and_seed(rule):
 
 def make_net(towers):
     """A little net: conv1, of six kernels in all, and fc."""
-    net = Graph((2, 5, 5))
+    net = Graph((2, 5, 5), seed=None)
     for tower in towers:
         net.add("conv1", Conv2d(2, 6 // len(towers), 3), "image", tower=tower)
     if len(towers) > 1:
@@ -103,7 +103,7 @@ RULES = {"weight": init.gaussian(0.1), "bias": init.constant(0), "conv1.bias": i
 def test_initialise_draws_the_same_net_however_it_is_split():
     whole, split = make_net([""]), make_net(["a", "b"])
     for net in (whole, split):
-        init.initialise(net, rng(3), RULES)
+        init.initialise(net, 3, RULES)
     one, other = whole.state_dict(), split.state_dict()
     assert one.keys() == other.keys()
     for name in one:
@@ -112,12 +112,12 @@ def test_initialise_draws_the_same_net_however_it_is_split():
     np.testing.assert_array_equal(np.concatenate([a, b]), one["conv1.weight"])
     assert (a != b).all()
     x = np.random.default_rng(4).standard_normal((2, 2, 5, 5)).astype(np.float32)
-    np.testing.assert_allclose(whole.forward(x), split.forward(x), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(whole(x), split(x), rtol=1e-5, atol=1e-6)
 
 
 def test_initialise_prefers_a_rule_by_name_to_one_by_kind():
     net = make_net([""])
-    init.initialise(net, rng(), RULES)
+    init.initialise(net, 0, RULES)
     state = net.state_dict()
     assert (state["conv1.bias"] == 1).all()
     assert (state["fc.bias"] == 0).all()
@@ -128,10 +128,28 @@ def test_initialise_prefers_a_rule_by_name_to_one_by_kind():
 def test_initialise_depends_on_the_seed_alone():
     nets = [make_net([""]) for _ in range(3)]
     for net, seed in zip(nets, (5, 5, 6), strict=True):
-        init.initialise(net, rng(seed), RULES)
+        init.initialise(net, seed, RULES)
     one, same, other = (net.state_dict()["fc.weight"] for net in nets)
     np.testing.assert_array_equal(one, same)
     assert (one != other).all()
+
+
+def test_initialise_gives_random_layers_fresh_generators():
+    nets = [Graph.of((6,), [Dropout(0.5), Dropout(0.5)]) for _ in range(3)]
+    nets[0]["dropout1"].rng.random(5)  # used
+    for net, seed in zip(nets, (5, 5, 6), strict=True):
+        init.initialise(net, seed, RULES)
+    draws = [[layer.rng.random() for layer in (n["dropout1"], n["dropout2"])] for n in nets]
+    assert draws[0] == draws[1]
+    assert len({*draws[0], *draws[2]}) == 4
+
+
+def test_without_a_seed_initialise_draws_nothing():
+    net = make_net([""])
+    init.initialise(net, None, RULES)
+    parameters = net.named_parameters()
+    assert [name for name, p in parameters.items() if not p.drawn] == ["conv1.weight", "fc.weight"]
+    assert not parameters["conv1.bias"].data.any()
 
 
 # ---- the rules of the models ---------------------------------------------------------------
@@ -140,21 +158,12 @@ OUTS, INS = 300, 200
 HE = math.sqrt(2 / INS)
 
 
-class EightLayers:
-    """As much of a net with the paper's layers as `initialise` asks for."""
-
-    def __init__(self):
-        names = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
-        self.state = {}
-        for name in names:
-            self.state[f"{name}.weight"] = np.zeros((OUTS, INS), np.float32)
-            self.state[f"{name}.bias"] = np.full(OUTS, 7, np.float32)
-
-    def state_dict(self):
-        return dict(self.state)
-
-    def load_state_dict(self, state):
-        self.state = state
+def eight_layers():
+    """Linear layers with the names of the paper's, all undrawn."""
+    net, inputs = Graph((INS,), seed=None), "image"
+    for name in ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"):
+        net.add(name, Linear(INS, OUTS), inputs)
+    return net
 
 
 @pytest.mark.parametrize(
@@ -171,10 +180,11 @@ class EightLayers:
     ids=["PAPER", "SMALL_SET", "STANDARDIZED"],
 )
 def test_rules_for_the_papers_layers(rules, stds, biases):
-    net = EightLayers()
-    init.initialise(net, rng(), rules)
-    weights, rest = ([v for k, v in net.state.items() if k.endswith(e)] for e in ("t", "s"))
+    net = eight_layers()
+    init.initialise(net, 0, rules)
+    state = net.state_dict()
+    weights, rest = ([v for k, v in state.items() if k.endswith(e)] for e in ("t", "s"))
     assert [w.std() for w in weights] == pytest.approx(stds, rel=0.02)
     assert [float(b.mean()) for b in rest] == biases
     assert not any(b.std() for b in rest)
-    assert {value.dtype for value in net.state.values()} == {np.dtype(np.float32)}
+    assert {value.dtype for value in state.values()} == {np.dtype(np.float32)}
