@@ -142,13 +142,14 @@ class Workers:
         if getattr(_here, "job", None):
             return function()
         job = _Job(function)
-        self._jobs.put(job)
         try:
+            self._jobs.put(job)
             job.done.get()
         except BaseException:
             job.cancelled = True
-            if not job.outcome:  # Ctrl-C can also come between the end of the waiting and here
-                job.done.get()
+            after = _Job(lambda: None)  # done once the job is, if that was put in at all
+            self._jobs.put(after)
+            after.done.get()
             raise
         result, error = job.outcome
         if error:
