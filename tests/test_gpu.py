@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reference import layer_results, normal, output
 
 from minitorch_alexnet import SGD, Config, Graph, Trainer, build, load_run
-from minitorch_alexnet.cli.inspect import CASES
 from minitorch_alexnet.data import silhouettes
-from minitorch_alexnet.device import Device, why_no_gpu
+from minitorch_alexnet.device import Device
+from minitorch_alexnet.gpu import why_no_gpu
 from minitorch_alexnet.layers import (
     Concat,
     Conv2d,
@@ -21,6 +22,8 @@ from minitorch_alexnet.layers import (
     ReLU,
     SoftmaxCrossEntropy,
 )
+from minitorch_alexnet.layers.cases import cases
+from minitorch_alexnet.summary import ledger
 
 pytestmark = pytest.mark.gpu
 HOST = Device("cpu")
@@ -41,47 +44,46 @@ def close(found, wanted, dtype, loss=1.0):
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance)
 
 
-def moved(layer, device, dtype):
+CASES = [repr(layer) for layer, _ in cases(np.random.default_rng(0))]
+
+
+def make(case, device, dtype):
+    """A fresh layer on the device, and what it is given: dy, and its inputs."""
+    layer, shapes = cases(np.random.default_rng(4))[case]
     for parameter in layer.params.values():
-        parameter.data = device.array(HOST.array(parameter.data).astype(dtype))
+        parameter.data = device.array(parameter.data.astype(dtype))
+    if isinstance(layer, Copy):
+        layer.to = device
+    arrays = [normal(3, *shape, seed=i, dtype=dtype) for i, shape in enumerate(shapes)]
+    dy = normal(3, *layer.output_shape(*shapes), seed=9, dtype=dtype)
+    return layer, *map(device.array, (dy, *arrays))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("layer", "shapes"), CASES, ids=[repr(layer) for layer, _ in CASES])
-def test_a_layer_gives_what_it_gives_on_the_cpu(gpu, layer, shapes, dtype):
-    rng = np.random.default_rng(0)
-    inputs = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-    results = {}
-    for device in (HOST, gpu):
-        moved(layer, device, dtype)
-        if hasattr(layer, "rng"):
-            layer.rng = np.random.default_rng(5)
-        if isinstance(layer, Copy):
-            layer.to = device
-        y = layer.forward(*map(device.array, inputs))
-        dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
-        dx = layer.backward(device.array(dy))
-        gradients = [p.grad for p in layer.params.values()]
-        results[device] = [y, *(dx if isinstance(dx, tuple) else (dx,)), *gradients]
-    moved(layer, HOST, np.float32)
+@pytest.mark.parametrize("case", range(len(CASES)), ids=CASES)
+def test_a_layer_gives_what_it_gives_on_the_cpu(gpu, case, dtype):
+    results = {device: layer_results(*make(case, device, dtype)) for device in (HOST, gpu)}
     for found, wanted in zip(results[gpu], results[HOST], strict=True):
         assert Device.of(found) == gpu
         close(found, wanted, dtype)
 
 
-@pytest.mark.parametrize("kind", [Conv2d, LocalResponseNorm, MaxPool2d, Linear, ReLU])
-def test_gradients_on_the_device_are_those_of_finite_differences(gpu, kind):
-    """d<dy, f(x)> along random directions, in float64."""
-    rng = np.random.default_rng(0)
-    for layer, (shape,) in ((c, s) for c, s in CASES if type(c) is kind):
-        moved(layer, gpu, np.float64)
-        x, way = (gpu.array(rng.standard_normal(shape)) for _ in range(2))
-        dy = gpu.array(rng.standard_normal(layer.forward(x, train=False).shape))
-        layer.forward(x)
-        slope = float((layer.backward(dy) * way).sum())
-        ends = [float((layer.forward(x + h * way, train=False) * dy).sum()) for h in (1e-6, -1e-6)]
-        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6, abs=1e-7)
-        moved(layer, HOST, np.float32)
+@pytest.mark.parametrize("case", range(len(CASES)), ids=CASES)
+def test_gradients_on_the_device_are_those_of_finite_differences(gpu, case):
+    """d<dy, f(x)> along a random direction, in float64."""
+    layer, dy, *inputs = make(case, gpu, np.float64)
+    if isinstance(layer, Dropout):
+        layer.p = 0.0  # each call draws anew
+    ways = [gpu.array(normal(*x.shape, seed=20 + i)) for i, x in enumerate(inputs)]
+    _, *dxs = layer_results(layer, dy, *inputs)[: 1 + len(inputs)]
+    slope = sum(float((dx * way).sum()) for dx, way in zip(dxs, ways, strict=True))
+    ends = [
+        output(layer, *(x + h * way for x, way in zip(inputs, ways, strict=True)))
+        for h in (1e-6, -1e-6)
+    ]
+    assert slope == pytest.approx(
+        float(((ends[0] - ends[1]) * dy).sum()) / 2e-6, rel=1e-6, abs=1e-7
+    )
 
 
 def steps(net, count=10, batch=16, dtype=np.float64):
@@ -140,8 +142,8 @@ def test_two_devices_end_with_the_cpus_weights(pair):
     assert steps(found) == pytest.approx(steps(wanted), rel=1e-9)
     for name, value in wanted.state_dict().items():
         close(found.state_dict()[name], value, np.float64, loss=100)
-    assert [row["bytes_forward"] for row in found.ledger()] == [
-        row["bytes_forward"] for row in wanted.ledger()
+    assert [row["bytes_forward"] for row in ledger(found)] == [
+        row["bytes_forward"] for row in ledger(wanted)
     ]
 
 
