@@ -164,7 +164,7 @@ class Graph:
         for stretch in self._stretches(len(images), keep):
 
             def some(part, stretch=stretch, values=values):
-                here = {s: values[s][part] for s in stretch.reads}
+                here = {s: stretch.part_of(values[s], part) for s in stretch.reads}
                 return self._through(stretch, here, train)
 
             outputs, stretch.caches = zip(*stretch.run(some, stretch.parts), strict=True)
@@ -217,7 +217,9 @@ class Graph:
 
             def some(part_and_caches, stretch=stretch, given=given):
                 part, caches = part_and_caches
-                here = {name: in_order(gradients[name][part]) for name in given}
+                here = {name: stretch.part_of(gradients[name], part) for name in given}
+                if stretch.dealt:
+                    here = {name: in_order(dy) for name, dy in here.items()}
                 return self._back_through(stretch, here, caches, learns)
 
             def add(found, stretch=stretch, pieces=pieces):
@@ -431,6 +433,9 @@ class _Stretch:
         self.reads = list(dict.fromkeys(s for n in nodes for s in n.sources if s not in names))
         self.gives = [name for name in names if name in wanted]
         self.caches: Sequence[dict] = ()
+
+    def part_of(self, value, part: slice):
+        return value[part] if self.dealt else value
 
     def run(self, work: Callable, parts: list, then: Callable | None = None) -> list:
         """Workers.run, if the batch is dealt out."""

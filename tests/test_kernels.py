@@ -206,25 +206,32 @@ def test_max_pool_backward_loses_nothing(problem, ties):
     assert_close(dx.sum(axis=(2, 3)), dy.sum(axis=(2, 3)), 1e-12)
 
 
+def winning(x, *how, size):
+    """y, and the pixel that each window's gradient goes to, by numbers in reading order."""
+    y, winners = max_pool(x, *how, size)
+    pixels = np.zeros(y.shape, int)
+    for window in np.ndindex(y.shape):
+        dy = np.zeros_like(y)
+        dy[window] = 7
+        dx = max_pool_backward(dy, winners, x.shape, *how)
+        assert dx.sum() == 7
+        pixels[window] = dx[window[:2]].argmax()
+    return y, pixels
+
+
 def test_of_equals_the_first_in_reading_order_wins():
-    how = (2, 3), (2, 3), NO_PADDING
     for places in product([0.0, 1.0], repeat=6):
         x = np.array(places).reshape(1, 1, 2, 3)
-        y, winners = max_pool(x, *how, (1, 1))
-        first = places.index(max(places))
-        assert y.item() == max(places)
-        dx = max_pool_backward(np.full((1, 1, 1, 1), 7.0), winners, x.shape, *how)
-        assert dx.ravel().tolist() == [7.0 * (place == first) for place in range(6)]
+        y, pixels = winning(x, (2, 3), (2, 3), NO_PADDING, size=(1, 1))
+        assert (y.item(), pixels.item()) == (max(places), places.index(max(places)))
 
 
-def test_outside_the_image_nothing_wins():
-    how = (3, 3), (2, 2), ((1, 1), (1, 1))
-    for value in (-4.0, -np.inf):
-        x = np.full((1, 1, 3, 3), value)
-        y, winners = max_pool(x, *how, (2, 2))
-        assert (y == value).all()
-        dx = max_pool_backward(np.ones_like(y), winners, x.shape, *how)[0, 0]
-        assert dx.tolist() == [[1, 1, 0], [1, 1, 0], [0, 0, 0]]  # the first that are in the image
+@pytest.mark.parametrize("value", [-4.0, -np.inf])
+def test_outside_the_image_nothing_wins(value):
+    x = np.full((1, 1, 3, 3), value)
+    y, pixels = winning(x, (3, 3), (2, 2), ((1, 1), (1, 1)), size=(2, 2))
+    assert (y == value).all()
+    assert pixels[0, 0].tolist() == [[0, 1], [3, 4]]  # the first that lies in the image
 
 
 def test_what_is_no_number_stays_seen():
@@ -234,13 +241,12 @@ def test_what_is_no_number_stays_seen():
     assert np.isnan(y[0, 0]).tolist() == [[False, True], [False, False]]
 
 
-def test_a_window_of_many_places_has_one_winner():
-    x = np.zeros((1, 1, 250, 260))
-    x[0, 0, 249, 259] = 1
-    how = (250, 260), (1, 1), NO_PADDING
-    y, winners = max_pool(x, *how, (1, 1))
-    assert y.item() == 1
-    np.testing.assert_array_equal(max_pool_backward(y, winners, x.shape, *how), x)
+@pytest.mark.parametrize("kernel", [(3, 300), (300, 3), (255, 257)])
+def test_the_last_place_of_a_large_window_wins(kernel):
+    x = np.zeros((1, 1, *kernel))
+    x[..., -1, -1] = 1
+    y, pixels = winning(x, kernel, (1, 1), NO_PADDING, size=(1, 1))
+    assert (y.item(), pixels.item()) == (1, x.size - 1)
 
 
 def test_pooling_keeps_its_arguments():
@@ -249,7 +255,9 @@ def test_pooling_keeps_its_arguments():
     before = x.tobytes()
     y, winners = max_pool(x, *how, (3, 3))
     assert x.tobytes() == before
+    assert images_innermost(y)
     dy = normal(*y.shape, seed=13)
-    before = [array.tobytes() for array in (dy, *winners)]
-    max_pool_backward(dy, winners, x.shape, *how)
-    assert [array.tobytes() for array in (dy, *winners)] == before
+    before, first = dy.tobytes(), max_pool_backward(dy, winners, x.shape, *how)
+    assert dy.tobytes() == before
+    np.testing.assert_array_equal(max_pool_backward(dy, winners, x.shape, *how), first)
+    assert images_innermost(first)

@@ -21,6 +21,7 @@ from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.workers import (
     LEAST_PART,
     PART_BYTES,
+    PIECE_BYTES,
     deal,
     get_workers,
     granted_cores,
@@ -77,13 +78,15 @@ def test_cores_are_busy(cores):
     assert 128 / (cores * max(ends)) >= 0.85
 
 
-@pytest.mark.parametrize(
-    ("shape", "count"), [((1, 1), 1), ((300, 1000), 1), ((3, 10**6), 3), ((10**5, 1000), 16)]
-)
-def test_pieces_cover_the_first_axis_where_it_is_worth_it(shape, count):
-    cut = pieces(np.broadcast_to(np.float32(0), shape))
-    assert [row for piece in cut for row in range(piece.start, piece.stop)] == [*range(shape[0])]
-    assert len(cut) == count
+@pytest.mark.parametrize("shape", [(1, 1), (300, 1000), (3, 10**6), (10**5, 1000)])
+def test_pieces_cover_the_first_axis_and_are_worth_handing_over(shape):
+    x = np.broadcast_to(np.float32(0), shape)
+    for most in (1, 7, 16, 10**6):
+        cut = pieces(x, most)
+        assert [row for p in cut for row in range(p.start, p.stop)] == [*range(shape[0])]
+        assert len(cut) <= most
+        assert len(cut) == 1 or x.nbytes / len(cut) >= PIECE_BYTES
+    assert len(cut) == max(1, min(len(x), x.nbytes // PIECE_BYTES))
 
 
 # ---- products ----------------------------------------------------------------------------------

@@ -74,8 +74,8 @@ def window_sum(x, before, after, groups=1):
 
 
 def max_pool(x, kernel_size, stride, padding, output_size):
-    """Each window's maximum and its place.  (n, C, H, W) -> y, winner (uint16): (n, C, oh, ow)"""
-    y, winner = empty(x, (x.shape[1], *output_size)), empty(x, (x.shape[1], *output_size), "uint16")
+    """Each window's maximum and its place.  (n, C, H, W) -> y, winner (int32): (n, C, oh, ow)"""
+    y, winner = empty(x, (x.shape[1], *output_size)), empty(x, (x.shape[1], *output_size), "int32")
     numbers = _pool(x.shape, y.shape, kernel_size, stride, padding)
     _launch("max_pool", y.size, (x, y, winner), numbers)
     return y, winner
@@ -108,7 +108,7 @@ def _launch(name, threads, arrays, numbers):
     if not threads:
         return
     arrays = [cupy.ascontiguousarray(array) for array in arrays]
-    dtypes = {array.dtype.name for array in arrays} - {"uint16"}
+    dtypes = {array.dtype.name for array in arrays} - {"int32"}
     if len(dtypes) > 1 or not dtypes <= set(REALS):
         got = " and ".join(sorted(dtypes))
         raise UserError(f"{name}: expected float32 or float64, got {got}")

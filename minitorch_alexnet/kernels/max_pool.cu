@@ -2,7 +2,7 @@
 // first in reading order; outside the image there is nothing to win.
 // A thread a window. n: images times channels.
 extern "C" __global__ void max_pool(
-    const real *x, real *y, unsigned short *winner,
+    const real *x, real *y, int *winner,
     integer n, integer h, integer w, integer kh, integer kw,
     integer sh, integer sw, integer top, integer left, integer oh, integer ow)
 {
@@ -21,5 +21,5 @@ extern "C" __global__ void max_pool(
             if (place == i * kw + j || value != value) best = value;  // nan stays
         }
     y[at] = best;
-    winner[at] = (unsigned short)place;
+    winner[at] = (int)place;
 }

@@ -2,7 +2,7 @@
 // A thread a place of x: it gathers, in the order in which NumPy's twin adds. Of the windows that hold
 // the place the last comes first: there it is at the first place.
 extern "C" __global__ void max_pool_backward(
-    const real *dy, const unsigned short *winner, real *dx,
+    const real *dy, const int *winner, real *dx,
     integer n, integer h, integer w, integer kh, integer kw,
     integer sh, integer sw, integer top, integer left, integer oh, integer ow)
 {

@@ -8,8 +8,6 @@ Where windows overlap one input can win several times, and then its gradients ad
 that backward has to know.
 """
 
-import math
-
 from ..errors import ShapeError
 from ..kernels import max_pool, max_pool_backward
 from .base import Layer, as_padding, as_pair, expect_maps, short
@@ -33,8 +31,6 @@ class MaxPool2d(Layer):
         self.padding, self.ceil_mode = as_padding(padding), ceil_mode
         if min(*self.kernel_size, *self.stride) < 1:
             raise ShapeError(f"{self!r}: kernel and stride must be at least 1")
-        if math.prod(self.kernel_size) > 2**16:
-            raise ShapeError(f"{self!r}: a window has at most {2**16:,} places")
         for k, pads in zip(self.kernel_size, self.padding, strict=True):
             if min(pads) < 0 or max(pads) >= k:
                 raise ShapeError(f"{self!r}: padding must be 0 … kernel-1, got {pads} for {k}")
