@@ -33,20 +33,29 @@ def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
 
     image_bytes: of the largest maps that an image has on its way
 
-    Three quarters of a batch go into equal parts, the rest into halves of such, for the cores that
-    are done first. A part has LEAST_PART images, or more if they are small and the batch is large.
+    Some three quarters of the batch go into equal parts, the rest into parts about half as large,
+    for the cores that are done first. A part has LEAST_PART images, or as many as PART_BYTES hold
+    if the batch is large enough: between two of a part's loops Python goes on in one thread alone.
     """
-    size = max(LEAST_PART, min(images // 8, PART_BYTES // image_bytes))
+    size = max(LEAST_PART, min(images // 4, PART_BYTES // image_bytes))
     size = min(size, -(-images // 2))
-    large = images * 3 // 4 // size * size
-    ends = [*range(0, large, size), *range(large, images, -(-size // 2)), images]
+    large = images * 3 // 4 // size
+    rest = images - large * size
+    return [
+        *cut(0, large * size, large),
+        *cut(large * size, images, min(rest, -(-2 * rest // size))),
+    ]
+
+
+def cut(start: int, stop: int, count: int) -> list[slice]:
+    """From start to stop in `count` slices, as equal as can be."""
+    ends = [start + (stop - start) * i // count for i in range(count + 1)] if count else [start]
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def pieces(x, most: int = 2**31) -> list[slice]:
     """x's first axis in pieces that are worth handing over and not too large for a cache."""
-    count = max(1, min(most, len(x), x.nbytes // PIECE_BYTES))
-    return [slice(len(x) * i // count, len(x) * (i + 1) // count) for i in range(count)]
+    return cut(0, len(x), max(1, min(most, len(x), x.nbytes // PIECE_BYTES)))
 
 
 def product(a, b):
