@@ -4,6 +4,9 @@
 cross-channel term passes an ordinary tolerance.
 """
 
+from functools import partial
+from itertools import product
+
 import numpy as np
 import pytest
 from reference import assert_close, layer_results, lrn, normal, output, torch_results
@@ -36,35 +39,40 @@ def test_the_defaults_are_the_papers():
     )
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("k", [1, 2])
-@pytest.mark.parametrize("beta", [0.75, 0.5, 1.3])
-@pytest.mark.parametrize("alpha", [0.3, 1e-4])
-@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8, 15, 16])
-class TestManySettings:
-    """8 channels, or two groups of 4: sizes 7 to 16 reach over the ends."""
+# 8 channels, or two groups of 4: sizes 7 to 16 reach over the ends
+SETTINGS = list(product([0.3, 1e-4], [0.75, 0.5, 1.3], [1, 2], [1, 2]))  # alpha, beta, k, groups
+every_size = pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7, 8, 15, 16])
 
-    def test_equals_its_formula(self, size, alpha, beta, k, groups):
-        x, dy = normal(2, 8, 3, 2, seed=1), normal(2, 8, 3, 2, seed=2)
-        layer = LocalResponseNorm(size, alpha, beta, k, groups=groups)
-        results = layer_results(layer, dy, x)
-        for result, wanted in zip(results, lrn(x, dy, size, alpha, beta, k, groups), strict=True):
-            assert_close(result, wanted)
 
-    def test_equals_pytorch(self, size, alpha, beta, k, groups, torch):
-        x, dy = normal(2, 8, 3, 2, seed=3), normal(2, 8, 3, 2, seed=4)
+def assert_all_close(settings, dy, x, wanted):
+    *arguments, groups = settings
+    results = layer_results(LocalResponseNorm(*arguments, groups=groups), dy, x)
+    for result, other in zip(results, wanted, strict=True):
+        assert_close(result, other)
 
-        def normalise(x):
-            normalised = [
-                torch.nn.functional.local_response_norm(part, size, alpha * size, beta, k)
-                for part in torch.chunk(x, groups, dim=1)
-            ]
-            return torch.cat(normalised, dim=1)
 
-        layer = LocalResponseNorm(size, alpha, beta, k, groups=groups)
-        wanted = torch_results(torch, normalise, dy, x)
-        for result, other in zip(layer_results(layer, dy, x), wanted, strict=True):
-            assert_close(result, other)
+@every_size
+def test_equals_its_formula(size):
+    x, dy = normal(2, 8, 3, 2, seed=1), normal(2, 8, 3, 2, seed=2)
+    for settings in SETTINGS:
+        assert_all_close((size, *settings), dy, x, lrn(x, dy, size, *settings))
+
+
+@every_size
+def test_equals_pytorch(size, torch):
+    x, dy = normal(2, 8, 3, 2, seed=3), normal(2, 8, 3, 2, seed=4)
+
+    def normalise(x, alpha, beta, k, groups):
+        normalised = [
+            torch.nn.functional.local_response_norm(part, size, alpha * size, beta, k)
+            for part in torch.chunk(x, groups, dim=1)
+        ]
+        return torch.cat(normalised, dim=1)
+
+    for settings in SETTINGS:
+        named = dict(zip(("alpha", "beta", "k", "groups"), settings, strict=True))
+        wanted = torch_results(torch, partial(normalise, **named), dy, x)
+        assert_all_close((size, *settings), dy, x, wanted)
 
 
 @pytest.mark.parametrize("size", [4, 5])
