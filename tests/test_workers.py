@@ -55,7 +55,7 @@ def test_every_image_is_in_one_part_and_the_sizes_are_as_said(image_bytes):
             assert images * 3 / 4 - size < sum(large) <= images * 3 / 4  # three quarters
             rest = sizes[len(large) :]
             assert max(rest) - min(rest) <= 1  # equal, and about half as large
-            assert size / 3 <= min(rest) <= max(rest) <= (size + 1) / 2
+            assert size // 3 <= min(rest) <= max(rest) <= (size + 1) / 2
 
 
 def test_small_images_make_larger_parts():
