@@ -20,7 +20,7 @@ from .errors import CheckpointError, ShapeError, UserError
 from .init import he
 from .kernels import in_order
 from .layers import Copy, Layer, Parameter
-from .layers.base import expect_pair
+from .layers.base import expect_pair, undrawn
 from .streams import stream
 from .workers import deal, get_workers
 
@@ -118,7 +118,7 @@ class Graph:
         for kind, p in layer.params.items():
             if not p.drawn and self.seed is not None:
                 p.data = he(stream(self.seed, "weights", f"{full}.{kind}"), p.data.shape)
-            p.data = device.array(p.data) if p.drawn else p.data
+            p.data = device.array(p.data) if p.drawn else undrawn(p.data.shape, device)
         if getattr(layer, "rng", 0) is None:
             layer.rng = stream(self.seed or 0, "dropout", full)
         self.nodes[full] = Node(full, layer, sources, shape, device, tower)

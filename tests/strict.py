@@ -18,7 +18,7 @@ from minitorch_alexnet.kernels import cpu
 
 # What CuPy 14.2 has as well; test_neutral.py, with -m gpu, asks the CuPy that is there.
 ELEMENTWISE = ["divide", "exp", "log", "maximum", "add", "multiply", "sqrt", "subtract", "tanh"]
-FUNCTIONS = [*ELEMENTWISE, "arange", "concatenate", "ones", "zeros", "zeros_like"]
+FUNCTIONS = [*ELEMENTWISE, "arange", "broadcast_to", "concatenate", "ones", "zeros", "zeros_like"]
 ATTRIBUTES = ["dtype", "itemsize", "nbytes", "ndim", "shape", "size", "strides"]
 METHODS = [
     *("argmax", "astype", "copy", "max"),

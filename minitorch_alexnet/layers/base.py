@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..device import Device, array_module
 from ..errors import ShapeError, UserError
 from ..init import he
 
@@ -110,9 +111,17 @@ def expect_pair(layer: Layer, answer, what: str) -> tuple:
     return answer
 
 
+def undrawn(shape: tuple, device: Device | str = "cpu"):
+    """What a Parameter has as its data before it is drawn: zeros that take no memory."""
+    device = Device(device)
+    zero = device.array(np.zeros((), np.float32))
+    with device.current():
+        return array_module(zero).broadcast_to(zero, shape)
+
+
 def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter]:
     """A weight of that shape, which rng draws as He or a Graph will, and a bias of zeros."""
-    weight = he(rng, shape) if rng else np.broadcast_to(np.float32(0), shape)
+    weight = he(rng, shape) if rng else undrawn(shape)
     return {
         "weight": Parameter(weight),
         "bias": Parameter(np.zeros(shape[0], np.float32), decay=0),
