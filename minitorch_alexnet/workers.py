@@ -148,7 +148,7 @@ class Workers:
 
         After Ctrl-C no further part is begun, and those under way end before it is raised.
         """
-        if getattr(_here, "job", None):
+        if getattr(_here, "job", None) or getattr(_here, "dealt", False):  # a net in a layer
             return function()
         job = _Job(function)
         try:

@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from minitorch_alexnet import workers
 from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Conv2d, Layer
 from minitorch_alexnet.workers import (
     LEAST_PART,
     PART_BYTES,
@@ -535,3 +537,20 @@ print(fresh, after_a_forward, pages())
     fresh, after_a_forward, reused = map(int, in_a_process_of_its_own(text))
     assert min(fresh, after_a_forward) >= 10
     assert reused < fresh / 5
+
+
+def test_a_net_may_stand_in_a_layer(set_threads):
+    """On a helper, too, where the conductor waits for it."""
+    inner = Graph.of((1, 4, 4), [Conv2d(1, 2, 3)])
+
+    class Net(Layer):
+        def output_shape(self, shape):
+            return (2, 2, 2)
+
+        def forward(self, x, train=True):
+            return inner(x), None
+
+    set_threads(3)
+    outer = Graph.of((1, 4, 4), [Net()])
+    x = np.random.default_rng(0).standard_normal((64, 1, 4, 4), dtype=np.float32)
+    np.testing.assert_array_equal(outer(x), inner(x))
