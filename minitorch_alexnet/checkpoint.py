@@ -20,8 +20,9 @@ def save(path: str | Path, arrays: dict[str, np.ndarray], meta: dict) -> None:
     Raises UserError if it cannot be written; an older checkpoint at path then stays.
     """
     text = json.dumps({"format": FORMAT, "arrays": sorted(arrays), **meta})
+    everything: dict = {"meta": np.array(text), **arrays}
     with whole_file(path) as file:
-        np.savez(file, meta=np.array(text), **arrays)
+        np.savez(file, **everything)
 
 
 def load(path: str | Path, without: str = "") -> tuple[dict[str, np.ndarray], dict]:

@@ -78,7 +78,7 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
     on a layer that writes to its inputs or to dy.
     """
     rng = rng or np.random.default_rng(0)
-    inputs = [np.array(x, np.float64) for x in inputs]
+    inputs = tuple(np.array(x, np.float64) for x in inputs)
     original, layer = layer, copy.deepcopy(layer)
     for name, p in original.params.items():
         numbers = Device("cpu").array(p.data) if p.drawn else rng.standard_normal(p.data.shape)

@@ -9,7 +9,7 @@ those are. This is 'one weird trick' (Krizhevsky 2014, arXiv:1404.5997).
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -65,7 +65,8 @@ class Graph:
     @classmethod
     def of(cls, input_shape: tuple, layers: Sequence[Layer], **options) -> "Graph":
         """A plain column: the layers in this order, called conv2d1, relu1, conv2d2, …"""
-        net, count = cls(input_shape, **options), Counter()
+        net = cls(input_shape, **options)
+        count: Counter[str] = Counter()
         for layer in layers:
             kind = type(layer).__name__.lower()
             count[kind] += 1
@@ -213,7 +214,7 @@ class Graph:
         while tape:
             stretch = tape.pop()
             given = [name for name in stretch.gives if name in gradients]
-            pieces: dict[str, list] = {}
+            pieces = {}
 
             def some(part_and_caches, stretch=stretch, given=given):
                 part, caches = part_and_caches
@@ -245,7 +246,7 @@ class Graph:
 
     def _back_through(self, stretch, gradients, caches, learns) -> tuple[dict, dict]:
         """The same nodes backward: the gradients of what they read, and of their parameters."""
-        grads = {}
+        grads: dict = {}
         for node in reversed(stretch.nodes):
             dy, cache = gradients.pop(node.name, None), caches.pop(node.name)
             if dy is None or node.name not in learns:
@@ -289,7 +290,8 @@ class Graph:
         largest = max(math.prod(node.shape) for node in nodes) * np.dtype(np.float32).itemsize
         parts = {True: deal(images, largest), False: [slice(0, images)]}
         runs = [(key, list(run)) for key, run in groupby(nodes, dealt)]
-        stretches, wanted = [], {self.last.name, *keep}
+        stretches: list[_Stretch] = []
+        wanted = {self.last.name, *keep}
         for key, run in reversed(runs):
             stretches.insert(0, _Stretch(run, key, parts[key], wanted))
             wanted = wanted | set(stretches[0].reads)
@@ -407,7 +409,7 @@ class Graph:
                 piece = pieces[f"{node.name}.{kind}"].astype(parameter.data.dtype, copy=False)
                 parameter.data = node.device.array(piece)
 
-    def generator_states(self) -> dict[str, dict]:
+    def generator_states(self) -> dict[str, Mapping]:
         """The state of each random layer's generator, as JSON can hold it."""
         return {
             name: node.layer.rng.bit_generator.state
@@ -415,7 +417,7 @@ class Graph:
             if hasattr(node.layer, "rng")
         }
 
-    def set_generator_states(self, states: dict[str, dict]) -> None:
+    def set_generator_states(self, states: dict[str, Mapping]) -> None:
         for name, state in states.items():
             self.nodes[name].layer.rng.bit_generator.state = state
 

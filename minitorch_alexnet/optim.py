@@ -41,7 +41,7 @@ class SGD:
 
     def step(self) -> None:
         """Update every parameter that is not frozen, in place."""
-        dealt = []
+        dealt: list[tuple[str, slice]] = []
         for name, parameter in self.parameters.items():
             if parameter.frozen:
                 continue

@@ -47,10 +47,16 @@ class Run:
     class_names: tuple[str, ...]
     images: tuple[str, np.ndarray]
 
+    def file(self, name: str) -> Path:
+        """Of that name in the folder. Raises UserError if there is none."""
+        if not self.folder:
+            raise UserError("a run without a folder keeps nothing")
+        return self.folder / name
+
     @property
     def path(self) -> Path:
         """Of the checkpoint."""
-        return self.folder / "checkpoint.npz"
+        return self.file("checkpoint.npz")
 
     def save(self, sgd: SGD, schedule: Schedule, progress: dict) -> None:
         """Write checkpoint.npz, then config.json and metrics.csv, which follow from it.
@@ -107,8 +113,8 @@ class Run:
 
     def write_records(self, history: list[dict]) -> None:
         """Write config.json and metrics.csv: a row an epoch."""
-        write_json(self.folder / "config.json", asdict(self.config))
-        write_csv(self.folder / "metrics.csv", [METRICS, *map(dict.values, history)])
+        write_json(self.file("config.json"), asdict(self.config))
+        write_csv(self.file("metrics.csv"), [METRICS, *map(dict.values, history)])
 
 
 def is_kept(folder: Path | None) -> bool:

@@ -42,8 +42,10 @@ def summary(net: Graph) -> str:
 
     With Copies in the net, a second one: what crosses, in bytes an image.
     """
-    rows = [("node", "layer", "output", "parameters", "multiply-adds", "device")]
-    rows.append((IMAGE, "", _times(net.input_shape), "", "", str(net.device)))
+    rows: list[tuple[str, ...]] = [
+        ("node", "layer", "output", "parameters", "multiply-adds", "device"),
+        (IMAGE, "", _times(net.input_shape), "", "", str(net.device)),
+    ]
     totals, products = [0, 0], net.multiply_adds()
     for node in net.nodes.values():
         counts = sum(p.data.size for p in node.layer.params.values()), products[node.name]

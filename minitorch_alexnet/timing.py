@@ -71,7 +71,8 @@ class _Shares:
     """Shares out each moment among those who are at work in it, on whatever threads."""
 
     def __init__(self, spent: dict[str, list[float]]):
-        self.spent, self.working = spent, []
+        self.spent = spent
+        self.working: list[tuple[str, int]] = []
         self.lock, self.since = threading.Lock(), time.perf_counter()
 
     def begin(self, name: str, which: int) -> None:
@@ -115,8 +116,10 @@ def layer_times(net: Graph) -> Iterator[dict[str, list[float]]]:
         return call
 
     for node in net.nodes.values():  # an object's own attribute hides its class's method
-        node.layer.forward = timed(node, 0, node.layer.forward)
-        node.layer.backward = timed(node, 1, node.layer.backward)
+        vars(node.layer).update(
+            forward=timed(node, 0, node.layer.forward),
+            backward=timed(node, 1, node.layer.backward),
+        )
     try:
         yield spent
     finally:
@@ -185,13 +188,13 @@ def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) ->
     """Time training steps and inference for about so many seconds, three rounds at least."""
     task = Task(net, batch, rng)
     task.step()  # the first is slow: memory, and a GPU's kernels
-    rounds = []
+    rounds: list[tuple] = []
     end = time.perf_counter() + seconds
     while len(rounds) < 3 or time.perf_counter() < end:
-        limit, step, inference = product_rate(net.output_device), task.step(), task.infer()
+        rate, step, forward = product_rate(net.output_device), task.step(), task.infer()
         with layer_times(net) as spent:
             task.step()
-        rounds.append((step, inference, list(spent.values()), limit))
+        rounds.append((step, forward, list(spent.values()), rate))
     steps, inference, layers, limit = (np.array(column) for column in zip(*rounds, strict=True))
     by_layer = dict(zip(net.nodes, layers.transpose(1, 0, 2), strict=True))
     return Timing(net, batch, steps, inference, by_layer, limit)

@@ -93,7 +93,8 @@ class Trainer:
         self.loss = SoftmaxCrossEntropy()
         self.sgd = SGD(net.named_parameters(), config.lr, config.momentum, config.weight_decay)
         self.schedule = SCHEDULES[config.schedule](config)
-        self.epoch, self.history, self.finished = 0, [], False
+        self.epoch, self.finished = 0, False
+        self.history: list[dict] = []
         self.seconds = self._saved_at = 0.0  # spent training, in all sessions
         self._begin_epoch()
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -80,7 +81,9 @@ class _Job:
 
     def __init__(self, function: Callable):
         self.function, self.context = function, contextvars.copy_context()
-        self.cancelled, self.outcome, self.done = False, None, SimpleQueue()
+        self.cancelled = False
+        self.outcome: tuple[Any, BaseException | None] = None, None
+        self.done: SimpleQueue[None] = SimpleQueue()
 
     def do(self) -> None:
         _here.job = self
@@ -99,8 +102,10 @@ class _Deal:
 
     def __init__(self, work: Callable, parts: list, then: Callable):
         self.work, self.then, self.job = work, then, _here.job
-        self.waiting, self.finished, self.heard = deque(enumerate(parts)), {}, 0
-        self.error, self.lock, self.left = None, threading.Lock(), SimpleQueue()
+        self.waiting, self.heard, self.lock = deque(enumerate(parts)), 0, threading.Lock()
+        self.finished: dict[int, Any] = {}
+        self.error: BaseException | None = None
+        self.left: SimpleQueue[None] = SimpleQueue()
 
     def take_parts(self) -> None:
         """Work until no part is left."""
@@ -118,6 +123,7 @@ class _Deal:
     def _next(self) -> tuple | None:
         with contextlib.suppress(IndexError):
             return self.waiting.popleft()
+        return None
 
     def _hear(self, number: int, result) -> None:
         with self.lock:
@@ -138,7 +144,8 @@ class Workers:
         self.threads = threads
         self._cores = usable_cores()
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._jobs, self._deals = SimpleQueue(), SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._deals: SimpleQueue[tuple | None] = SimpleQueue()
         _start(self._conduct)
         for number in range(1, threads):
             _start(self._help, number)
@@ -170,7 +177,7 @@ class Workers:
 
         then: hears the results, in that order, as soon as can be, in place of the list
         """
-        results = []
+        results: list = []
         then = then or results.append
         if getattr(_here, "dealt", False):  # a deal within a part
             for part in parts:
@@ -252,12 +259,13 @@ def set_threads(threads: int) -> None:
 
 def get_workers() -> Workers:
     """The workers; first use starts $MINITORCH_ALEXNET_THREADS of them, else one a usable core."""
-    if _workers is None:
-        asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
-        if asked and not asked.isdecimal():
-            raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
-        set_threads(int(asked) if asked else usual_threads())
-    return _workers
+    if _workers:
+        return _workers
+    asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
+    if asked and not asked.isdecimal():
+        raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
+    set_threads(int(asked) if asked else usual_threads())
+    return get_workers()
 
 
 def usual_threads() -> int:

@@ -77,6 +77,14 @@ def test_trained_on_two_devices_it_answers_alike_on_one_and_the_other_way_round(
         np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
 
 
+def test_a_run_without_a_folder_says_that_it_keeps_nothing(garments):
+    trainer = Trainer(garments, CONFIG, net=a_small_net())
+    with pytest.raises(UserError, match="without a folder"):
+        trainer.run.write_records([])
+    with pytest.raises(UserError, match="without a folder"):
+        trainer.run.resume(trainer.sgd, trainer.schedule, ())
+
+
 def test_metrics_csv_is_rewritten_from_the_checkpoint(garments, tmp_path):
     trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     trainer.fit()

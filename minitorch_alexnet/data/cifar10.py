@@ -100,6 +100,6 @@ def _records(content: bytes, name: str) -> np.ndarray:
         got = "more" if len(content) > wanted else f"{len(content):,}"
         raise DataError(f"{name}: expected {wanted:,} bytes, got {got}: fetch {URL} anew")
     records = np.frombuffer(content, np.uint8).reshape(RECORDS, RECORD)
-    if (highest := records[:, 0].max()) >= len(CLASS_NAMES):
+    if (highest := np.max(records[:, 0])) >= len(CLASS_NAMES):
         raise DataError(f"{name}: expected labels 0…9, got {highest}: this is not CIFAR-10")
     return records

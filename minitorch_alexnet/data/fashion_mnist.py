@@ -119,7 +119,7 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
 
 def _search(splits: Iterable[str], data_dir: str | Path | None) -> tuple:
     """The first folder that holds all `splits`, why each before it does not, and the splits."""
-    tried = []
+    tried: list[str] = []
     for place in [cache_dir(), DEBIAN_DIR] if data_dir is None else [Path(data_dir)]:
         try:
             return place, tried, [_read_split(place, split) for split in splits]

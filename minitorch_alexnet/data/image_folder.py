@@ -5,7 +5,7 @@ import errno
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Shards:
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, arrays: list[np.ndarray], index: np.ndarray | None = None):
+    def __init__(self, arrays: Sequence[np.ndarray | Shard], index: np.ndarray | None = None):
         self._arrays = arrays
         self._ends = np.cumsum([len(array) for array in arrays])
         self._index = np.arange(self._ends[-1]) if index is None else index
@@ -141,7 +141,7 @@ def reading(path: Path) -> Iterator[Path]:
         raise
     except Exception as error:  # damaged bytes make the readers raise all sorts of things
         reason = "it is missing" if isinstance(error, FileNotFoundError) else error
-        if getattr(error, "errno", None) not in (None, errno.ENOENT, errno.EINVAL):
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
             raise DataError(f"cannot read {path}: {error.strerror}") from error
         raise DataError(
             f"{path} is not whole: {reason}; delete the folder {path.parent} and prepare it again"

@@ -65,7 +65,7 @@ class Loader:
         order = np.arange(len(self.dataset))
         if self.seed is not None:
             order = stream(self.seed, "shuffle", epoch).permutation(len(order))
-        waiting: deque = deque()
+        waiting = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as background:
             for i in range(start, len(self)):
                 index = order[i * self.batch_size : (i + 1) * self.batch_size]

@@ -53,7 +53,7 @@ def _remarks(mode: str, photo: Image.Image, orientation) -> list[str]:
     if mode not in ("RGB", "RGBA"):
         kind = "16 bit" if mode.startswith("I") else KINDS.get(mode, mode)
         remarks.append(f"converted from {kind}")
-    if photo.mode == "RGBA" and photo.getchannel("A").getextrema()[0] < 255:
+    if photo.mode == "RGBA" and photo.getchannel("A").getextrema() != (255, 255):
         remarks.append("transparency laid on white")
     if orientation in range(2, 9):
         remarks.append("turned by its EXIF tag")

@@ -166,9 +166,14 @@ def _make_shard(
                 products += np.einsum("ip,jp->ij", rgb, rgb)  # faster than @ on integers
         npy.seek(0)
         _write_header(npy, (len(labels), 3, size, size))  # as long as before: NumPy leaves room
-    arrays = {"labels": np.array(labels, np.int64), "sum": total, "products": products}
     with whole_file(shard_file(out, split, number, "npz")) as npz:
-        np.savez(npz, **arrays, report=np.array(json.dumps(report)))
+        np.savez(
+            npz,
+            labels=np.array(labels, np.int64),
+            sum=total,
+            products=products,
+            report=np.array(json.dumps(report)),
+        )
 
 
 def _write_header(npy: BinaryIO, shape: tuple) -> None:
@@ -179,15 +184,16 @@ def _write_header(npy: BinaryIO, shape: tuple) -> None:
 def _finish(out: Path, claim: dict, listing: Listing, shards: list) -> None:
     """Sum up the shards; prepared.json comes last, and says that all is there."""
     facts, report = {split: {"images": 0, "shards": 0} for split in SPLITS}, []
-    total = products = 0
+    total = np.zeros((3, claim["size"], claim["size"]), np.int64)
+    products = np.zeros((3, 3), np.int64)
     for split, number, _ in shards:
         with reading_arrays(shard_file(out, split, number, "npz")) as arrays:
             facts[split]["images"] += len(arrays["labels"])
             facts[split]["shards"] += 1
             report += [Row(*row) for row in json.loads(str(arrays["report"]))]
             if split == "train":
-                total = total + arrays["sum"]
-                products = products + arrays["products"]
+                total += arrays["sum"]
+                products += arrays["products"]
     table = io.StringIO()
     csv.writer(table).writerows([Row._fields, *sorted(report + listing.aside)])
     write_text(out / "report.csv", table.getvalue())
@@ -196,12 +202,15 @@ def _finish(out: Path, claim: dict, listing: Listing, shards: list) -> None:
             raise DataError(f"not one {split} image can be used: {out / 'report.csv'} says why")
     with whole_file(out / "statistics.npz") as npz:
         np.savez(npz, **statistics(facts["train"]["images"], total, products))
-    facts["unusable"] = sum(row.used == "no" for row in report)
-    facts["aside"] = len(listing.aside)
-    write_json(out / "prepared.json", {**claim, **facts, "class_names": listing.class_names})
+    others = {
+        "unusable": sum(row.used == "no" for row in report),
+        "aside": len(listing.aside),
+        "class_names": listing.class_names,
+    }
+    write_json(out / "prepared.json", claim | facts | others)
 
 
-def statistics(count: int, total: np.ndarray, products: np.ndarray) -> dict[str, np.ndarray]:
+def statistics(count: int, total: np.ndarray, products: np.ndarray) -> dict:
     """The mean image, the deviation of all pixels from it, and the covariance of R, G and B.
 
     total: (3, S, S) int64, sum of `count` images; products: (3, 3) int64, of all pixels' RGBᵀ·RGB

@@ -47,5 +47,6 @@ def _start_process() -> None:
 
 def _end_with_parent() -> None:
     """A parent that is killed cannot end its processes."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -90,12 +90,13 @@ class Scan:
     """
 
     def __init__(self, source: Path):
-        self.source, self.aside = source, []
+        self.source = source
+        self.aside: list[Row] = []
         self.endings = Image.registered_extensions()
 
     def classes(self, split: str, folder: Path) -> dict[str, list]:
         """The files of each class folder; a folder without any is left aside."""
-        found = {}
+        found: dict[str, list] = {}
         for place in folder.iterdir():
             if place.name[0] == ".":
                 continue
@@ -116,7 +117,8 @@ class Scan:
     def annotated(self, val: Path) -> dict[str, list]:
         """Tiny-ImageNet's validation files, whose classes stand in a table."""
         table = val / "val_annotations.txt"
-        files, found = dict(self._files("val", val / "images")), {}
+        files = dict(self._files("val", val / "images"))
+        found: dict[str, list] = {}
         for number, line in enumerate(table.read_bytes().splitlines(), 1):
             name, *fields = os.fsdecode(line).split("\t")
             if not fields:

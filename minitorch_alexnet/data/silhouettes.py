@@ -151,7 +151,7 @@ def sneaker(rng: Generator) -> list[Shape]:
     laces = Shape([(throat, 0.1 - ankle), (0.3, 0.05 - toe)], rng.uniform(INSIDE, BRIGHT), 0.05)
     stripe = Shape([(mark, 0), (mark + 0.15, 0.15 - ankle)], rng.uniform(INSIDE, BRIGHT), 0.05)
     bottom = [(-0.95, 0), (0.98, 0), (0.93, sole), (-0.92, sole)]
-    return [upper, stripe, laces, Shape(bottom, rng.choice([DARK, BRIGHT]))]
+    return [upper, stripe, laces, Shape(bottom, float(rng.choice([DARK, BRIGHT])))]
 
 
 def bag(rng: Generator) -> list[Shape]:
@@ -174,7 +174,7 @@ def ankle_boot(rng: Generator) -> list[Shape]:
     sole += [(-0.35, 0.08 - heel), (-0.45, 0.08), (-0.85, 0.08)]
     x = rng.uniform(-0.75, front - 0.1)
     zipper = Shape([(x, top), (x, -heel - 0.1)], rng.uniform(INSIDE, BRIGHT), 0.03)
-    return [Shape([*shaft, *foot], CLOTH), Shape(sole, rng.choice([DARK, BRIGHT])), zipper]
+    return [Shape([*shaft, *foot], CLOTH), Shape(sole, float(rng.choice([DARK, BRIGHT]))), zipper]
 
 
 GARMENTS = (t_shirt, trouser, pullover, dress, coat, sandal, shirt, sneaker, bag, ankle_boot)

@@ -65,9 +65,10 @@ def centre(shape: tuple, part: tuple) -> View:
 
 def ten_crops(shape: tuple, part: tuple) -> list[View]:
     """The four corners and the centre, and their reflections (section 4.1, testing)."""
-    bottom, right = shape[-2] - part[-2], shape[-1] - part[-1]
+    (height, width), (h, w) = shape[-2:], part[-2:]
+    bottom, right = height - h, width - w
     corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2)]
-    return [View(*corner, *part[-2:], flip) for flip in (False, True) for corner in corners]
+    return [View(*corner, h, w, flip) for flip in (False, True) for corner in corners]
 
 
 class CropAndFlip:

@@ -178,7 +178,7 @@ class Reproduction:
                     f" {kept[name]}, this one's {value}. Repeat the command that began it, or take"
                     " another --out"
                 )
-        return kept and Plan(**kept)
+        return Plan(**kept) if kept else None
 
     def _plan_anew(self, asked: dict, usual: Study) -> Plan:
         images, epochs = len(usual.train), usual.epochs

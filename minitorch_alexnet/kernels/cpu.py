@@ -210,7 +210,7 @@ def _room(x, kernel_size, stride, size, fill=0):
 
 def _pixels(x, spread, stride, padding) -> Iterator[tuple]:
     """Where the same pixels are in x, (C, H, W, n), and in what _room has made."""
-    (top, _), (left, _), step = *padding, stride[1]
+    ((top, _), (left, _)), step = padding, stride[1]
     rows = min(x.shape[2], spread.shape[1] - top)
     for p in range(step):
         first = (p - left) % step

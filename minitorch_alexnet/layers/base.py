@@ -1,5 +1,7 @@
 """What every layer is."""
 
+from typing import Any
+
 import numpy as np
 
 from ..device import Device, array_module
@@ -19,7 +21,8 @@ class Parameter:
     def __init__(self, data, lr_scale: float = 1.0, decay: float = 1.0):
         if data.ndim == 0:
             raise ShapeError("a parameter needs an axis: give a single number the shape (1,)")
-        self.data, self.grad = data, None
+        self.data = data
+        self.grad: Any = None
         self.lr_scale, self.decay = lr_scale, decay
 
     @property
@@ -47,10 +50,12 @@ class Layer:
                then a graph may deal the batch out in parts
     """
 
+    params: dict[str, Parameter]
+    rng: np.random.Generator  # of layers that draw, and only of those; a Graph gives it
     per_image = True
 
     def __init__(self):
-        self.params: dict[str, Parameter] = {}
+        self.params = {}
 
     def output_shape(self, *input_shapes: tuple) -> tuple:
         """The shape of the output, given the inputs', all without the batch axis.

@@ -285,7 +285,7 @@ def torchvision(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu"
     net.add("fc7", Linear(4096, 4096))
     net.add("relu7", ReLU())
     net.add("fc8", Linear(4096, num_classes))
-    rules = {}
+    rules: dict = {}
     for name, (shape, _) in net.state_shapes().items():
         if name.endswith(".weight"):
             bound = 1 / math.sqrt(math.prod(shape[1:]))

@@ -108,8 +108,8 @@ class Cell:
     def heights(self) -> tuple[float, float]:
         """Of what is above the box's upper edge, and of the rest."""
         above = next((i for i, band in enumerate(self.bands) if not band.words), 0)
-        parts = self.bands[:above], self.bands[above:]
-        return tuple(sum(band.height for band in part) for part in parts)
+        heights = [band.height for band in self.bands]
+        return sum(heights[:above]), sum(heights[above:])
 
     @property
     def bottom(self) -> float:
@@ -150,7 +150,8 @@ def network(net: Graph) -> Figure:
 
     width = MARGIN + len(columns) * (WIDTH + GUTTER) - GUTTER + MARGIN
     height = bottom + 0.55 + 0.2 * len(notes)
-    figure = Figure((width, height), DPI, layout="none")  # whatever rcParams say
+    # whatever rcParams say; the stubs have no "none"
+    figure = Figure((width, height), DPI, layout="none")  # type: ignore[arg-type]
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
     for i, (tower, device) in enumerate(columns):
@@ -177,7 +178,7 @@ def network(net: Graph) -> Figure:
 def _places(nodes: dict[str, Node]) -> dict[str, tuple[str, str]]:
     """Each node's (tower, device). A node without a tower stands with what it reads."""
     own = [(node.tower, str(node.device)) for node in nodes.values()]
-    places = {}
+    places: dict[str, tuple[str, str]] = {}
     for node, place in zip(nodes.values(), own, strict=True):
         near = [s for s in node.sources if not isinstance(nodes[s].layer, Copy)]
         if not node.tower and near and not isinstance(node.layer, Copy):
@@ -190,7 +191,7 @@ def _places(nodes: dict[str, Node]) -> dict[str, tuple[str, str]]:
 
 def _cells(net: Graph, nodes: dict[str, Node], column: dict[str, int]):
     """The nodes cut into cells, in the graph's order, and the edges between these."""
-    readers = {name: [] for name in nodes}
+    readers: dict[str, list[Node]] = {name: [] for name in nodes}
     for node in nodes.values():
         for s in node.sources:
             readers[s].append(node)
@@ -201,7 +202,8 @@ def _cells(net: Graph, nodes: dict[str, Node], column: dict[str, int]):
         return kinds == [True, False]
 
     rows = {row["edge"].split(" -> ")[1]: row for row in crossings(net)}
-    cells, edges, home = [], [], {}
+    cells, edges = [], []
+    home: dict[str, Cell] = {}
     for node in nodes.values():
         if is_arrow(node.name):
             continue
@@ -287,13 +289,15 @@ def _draw_edge(axes: Axes, edge: Edge, cells: list[Cell]) -> None:
         else:
             x = x2 + side * (0.3 + 0.2 * abs(source.column - target.column))
             points += [(x, lane), (x, target.top)]
-    look = {"color": "0.45", "lw": 1}
+    color, lw = "0.45", 1.0
     if edge.crossing:
-        look = {"color": LEAVING[source.column % len(LEAVING)], "lw": 1.6}
+        color, lw = LEAVING[source.column % len(LEAVING)], 1.6
         there, back = (_bytes(edge.crossing[f"bytes_{to}"]) for to in ("forward", "backward"))
         for text, up in (f"{_times(edge.shape)}, {there}", 0.09), (f"{back} back", -0.09):
             _write(axes, label, lane - up, text, 8, ha=ha, bbox=CLEAR)
-    arrow = FancyArrowPatch(path=Path(points), arrowstyle="-|>", mutation_scale=10, **look)
+    arrow = FancyArrowPatch(
+        path=Path(points), arrowstyle="-|>", mutation_scale=10, color=color, lw=lw
+    )
     axes.add_patch(arrow).set_zorder(0)
 
 
@@ -400,7 +404,7 @@ def _costs(node: Node, nodes: dict[str, Node]) -> tuple[int, int]:
     return sum(p.data.size for p in node.layer.params.values()), products
 
 
-def _groups(layer: Layer) -> str:
+def _groups(layer: Conv2d | LocalResponseNorm) -> str:
     return f", {layer.groups} groups" if layer.groups > 1 else ""
 
 

@@ -106,7 +106,7 @@ def _tiled(shades: np.ndarray, blocks: int) -> np.ndarray:
     return picture
 
 
-def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
+def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     """Who is taken for whom. Colours show the errors alone: a good net's diagonal drowns them.
 
     matrix: (K, K) int counts, row the true class, column the predicted one; a colour is a
@@ -117,7 +117,7 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
         raise ShapeError(f"expected counts {(classes, classes)}, got {matrix.shape}")
     seen, right = matrix.sum(axis=1), matrix.trace()
     shares = 100 * matrix / np.maximum(seen, 1)[:, None]
-    errors = np.ma.array(shares, mask=np.eye(classes))
+    errors = np.ma.array(shares, mask=np.eye(classes, dtype=bool))
 
     written = classes <= MAX_WRITTEN
     side = 5 + 0.4 * classes if written else 8 + classes / 200  # inches; a pixel or more a class
@@ -138,7 +138,7 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
         for (y, x), light in np.ndenumerate(image.to_rgba(errors) @ [0.3, 0.6, 0.1, 0]):
             if matrix[y, x]:  # an empty cell is a 0
                 ink = "black" if light > 0.45 else "white"
-                axes.text(x, y, matrix[y, x], ha="center", va="center", color=ink, fontsize=8)
+                axes.text(x, y, str(matrix[y, x]), ha="center", va="center", color=ink, fontsize=8)
         edge = axes.secondary_yaxis("right")
         accuracies = zip(shares.diagonal(), seen, strict=True)
         edge.set_yticks(ticks, [f"{a:.1f} %" if n else "–" for a, n in accuracies], fontsize=9)
@@ -148,10 +148,10 @@ def confusion(matrix: np.ndarray, class_names: list[str]) -> Figure:
 
 
 def mistakes(
-    images: np.ndarray,
+    images,
     labels: np.ndarray,
     probabilities: np.ndarray,
-    class_names: list[str],
+    class_names: Sequence[str],
     count: int = 24,
 ) -> Figure:
     """The pictures the net got wrong and was surest of, the surest first.
@@ -183,7 +183,7 @@ def mistakes(
 def neighbours(
     queries: Sequence[np.ndarray],
     query_titles: Sequence[str],
-    found: Sequence[Sequence[np.ndarray]],
+    found: Sequence[Sequence[np.ndarray] | np.ndarray],
     found_titles: Sequence[Sequence[str]],
 ) -> Figure:
     """A row a query: the image asked about, a gap, and what was found for it, the nearest first.
