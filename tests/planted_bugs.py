@@ -112,7 +112,7 @@ BUGS = [
     ("workers.py", "if array_module(a) is not np:", "if False:", NEUTRAL),
     ("graph.py", "                with node.device.current():\n                    answer", "                with Device('cpu').current():\n                    answer", NEUTRAL),
     ("graph.py", "            with node.device.current():\n                answer", "            with Device('cpu').current():\n                answer", NEUTRAL),
-    ("graph.py", "value[part] if self.dealt else value", "value[part]", NEUTRAL),
+    ("graph.py", "if stretch.dealt:", "if True:", NEUTRAL),
     ("graph.py", "p.data = device.array(p.data) if p.drawn else p.data", "pass", NEUTRAL),
     ("optim.py", "with Device.of(velocity).current():", "if True:", NEUTRAL),
     # convolution
@@ -224,7 +224,7 @@ BUGS = [
     ("workers.py", "for folder in (place, *place.parents)", "for folder in (place,)", WORKERS),
     ("workers.py", '"cpu" in controllers.split(",")', '"cpu" in controllers', WORKERS),
     ("workers.py", "if int(quota) > 0:", "if True:", WORKERS),
-    ("workers.py", "register_at_fork(after_in_child=_forget_workers)", "register_at_fork()", WORKERS),
+    ("workers.py", "register_at_fork(after_in_child=_forget_workers)", "register_at_fork(after_in_child=int)", WORKERS),
     ("workers.py", "    global _workers\n    if threads < 1:", "    keep_freed_memory()\n    global _workers\n    if threads < 1:", WORKERS),
     # devices, and why there is no GPU
     ("device.py", "np.array(x) if array_module(x) is np", "x if array_module(x) is np", "tests/test_device.py"),
@@ -354,7 +354,6 @@ BUGS = [
     ("gradcheck.py", "x.tobytes() != b for", "False for", CHECK),
     ("gradcheck.py", "if p.drawn else rng.standard_normal(p.data.shape)", "if True else 0", CHECK),
     ("gradcheck.py", "layer.rng = copy.deepcopy(generator)", "pass", CHECK),
-    ("gradcheck.py", "np.isfinite(sizes) & (sizes > 0)", "np.isfinite(sizes)", CHECK),
     # CIFAR-10's records
     ("data/cifar10.py", "records[:, 1:].reshape(-1, *SHAPE)", "records[:, 1:].reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2)", "tests/data/test_cifar10.py"),
     ("data/cifar10.py", "records[:, 1:].reshape(-1, *SHAPE)", "records[:, 1:].reshape(-1, *SHAPE).swapaxes(2, 3)", "tests/data/test_cifar10.py"),

@@ -257,11 +257,14 @@ def test_a_large_constant_in_the_output_hides_nothing(constant, factor):
 
 
 @pytest.mark.parametrize("way", ["forward", "backward"])
-@pytest.mark.parametrize("change", ["in place", "in its base"])
+@pytest.mark.parametrize("change", ["in place", "and back again", "in its base"])
 def test_a_layer_that_writes_to_what_it_is_given_is_refused(way, change):
     def harm(array):
         if change == "in place":
             array *= 2
+        elif change == "and back again":
+            array *= 2
+            array /= 2
         else:  # round the flag that forbids it
             array.base[...] *= 2
         return array
