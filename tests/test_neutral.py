@@ -231,6 +231,15 @@ def test_a_run_is_the_same_anywhere(strict, tmp_path, devices):
         np.testing.assert_array_equal(value, wanted[name])
 
 
+def test_a_run_that_goes_on_has_everything_on_its_gpu(strict, tmp_path):
+    first = trainer("cuda:1", tmp_path)
+    first.fit(on_step=lambda t: t.stop())
+    second = trainer("cuda:1", tmp_path)
+    assert second.resume()
+    second.fit()
+    assert {Device.of(v) for v in second.sgd.velocity.values()} == {Device("cuda:1")}
+
+
 def test_a_run_is_estimated_on_a_second_gpu(strict):
     seconds, memory = trainer("cuda:1").estimate()
     assert seconds > 0

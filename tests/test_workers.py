@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import itertools
 import os
 import platform
 import signal
@@ -553,17 +554,26 @@ print(fresh, after_a_forward, pages())
 
 
 def test_a_net_may_stand_in_a_layer(set_threads):
-    """On a helper, too, where the conductor waits for it."""
+    """On a helper, too, for whom the conductor waits."""
     inner = Graph.of((1, 4, 4), [Conv2d(1, 2, 3)])
+    both = threading.Barrier(2, timeout=10)  # the conductor and its helper are at a part each
 
     class Net(Layer):
         def output_shape(self, shape):
             return (2, 2, 2)
 
         def forward(self, x, train=True):
+            if next(calls) < 2:
+                both.wait()
             return inner(x), None
 
-    set_threads(3)
+    calls = itertools.count()
+    set_threads(2)
     outer = Graph.of((1, 4, 4), [Net()])
     x = np.random.default_rng(0).standard_normal((64, 1, 4, 4), dtype=np.float32)
-    np.testing.assert_array_equal(outer(x), inner(x))
+    found: list = []
+    asking = threading.Thread(target=lambda: found.append(outer(x)), daemon=True)
+    asking.start()
+    asking.join(30)
+    assert found, "each waits for the other"
+    np.testing.assert_array_equal(found[0], inner(x))
