@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from .device import joined
 from .errors import UserError
 from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
@@ -47,6 +48,7 @@ class Config:
         return cls(recipe=recipe, **RECIPES[recipe] | changes)
 
     def __post_init__(self):
+        object.__setattr__(self, "devices", joined(self.devices))  # it may be a sequence
         for field in fields(self):
             value, default = getattr(self, field.name), field.default
             kinds = {float: float | int, type(None): str | None}

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -111,6 +111,15 @@ class Device:
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+def joined(devices: str | Device | Iterable) -> str:
+    """Devices in one string, "cpu:0,cpu:1", from that or from a sequence of them."""
+    if isinstance(devices, str | Device):
+        return str(devices)
+    if not isinstance(devices, Iterable):
+        raise UserError(f"devices must be like 'cpu:0,cpu:1' or ('cpu:0', 'cpu:1'), got {devices}")
+    return ",".join(map(str, devices))
 
 
 def _cupy():

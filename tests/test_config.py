@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from minitorch_alexnet import build
 from minitorch_alexnet.config import RECIPES, Config
+from minitorch_alexnet.device import Device
 from minitorch_alexnet.errors import UserError
 
 
@@ -45,3 +47,12 @@ def test_a_recipe_with_changes(recipe):
 def test_an_unknown_recipe():
     with pytest.raises(UserError, match="unknown recipe 'slow': expected one of quick, full"):
         Config.of("slow")
+
+
+def test_devices_are_a_string_or_a_sequence():
+    assert Config(devices=("cpu:0", "cpu:1")) == Config(devices="cpu:0,cpu:1")
+    assert Config(devices=[Device("cpu:1")]).devices == "cpu:1"
+    with pytest.raises(UserError, match="devices"):
+        Config(devices=3)
+    for devices in ("cpu:1", ["cpu:1"], (Device("cpu:1"),)):
+        assert build("fashion", devices=devices, seed=None).device == Device("cpu:1")

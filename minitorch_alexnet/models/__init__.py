@@ -2,6 +2,7 @@
 
 import inspect
 
+from ..device import joined
 from ..errors import UserError
 from ..graph import Graph
 from . import alexnet as family
@@ -33,8 +34,13 @@ def options_of(name: str) -> list[str]:
 
 
 def build(name: str, **options) -> Graph:
-    """A fresh net: build("fashion", num_classes=10, seed=0). UserError on what there is not."""
+    """A fresh net: build("fashion", num_classes=10, seed=0). UserError on what there is not.
+
+    devices: "cpu:0,cpu:1", or a sequence of such names
+    """
     known = options_of(name)
+    if "devices" in options:
+        options["devices"] = joined(options["devices"])
     if unknown := options.keys() - set(known):
         raise UserError(f"{name} has no {min(unknown)} to choose, but {', '.join(known)}")
     return MODELS[name](**options)

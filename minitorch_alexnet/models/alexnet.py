@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 from .. import init
+from ..device import joined
 from ..errors import UserError
 from ..graph import Graph
 from ..layers import (
@@ -78,18 +79,18 @@ def alexnet(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu:0,cp
 
 
 def _two(devices: str | Sequence) -> tuple[str, str]:
-    names = devices.split(",") if isinstance(devices, str) else list(devices)
-    if not 1 <= len(names) <= 2:
+    names = joined(devices).split(",")
+    if len(names) > 2:
         raise UserError(f"the net has two towers: expected two devices, got {devices}")
     return names[0], names[-1]
 
 
-def _share(net: Graph, node: str, joined: str, first: str, second: str) -> None:
-    """Give each tower both towers' maps: node + "a" and node + "b" become joined + "a" and "b"."""
+def _share(net: Graph, node: str, both: str, first: str, second: str) -> None:
+    """Give each tower both towers' maps: node + "a" and node + "b" become both + "a" and "b"."""
     net.add(f"{node}b_to_a", Copy(to=first), f"{node}b")
-    net.add(joined, Concat(), (f"{node}a", f"{node}b_to_a"), tower="a")
+    net.add(both, Concat(), (f"{node}a", f"{node}b_to_a"), tower="a")
     net.add(f"{node}a_to_b", Copy(to=second), f"{node}a")
-    net.add(joined, Concat(), (f"{node}a_to_b", f"{node}b"), tower="b")
+    net.add(both, Concat(), (f"{node}a_to_b", f"{node}b"), tower="b")
 
 
 # ---- relatives in the paper's order of layers -------------------------------------------------
