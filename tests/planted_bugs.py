@@ -113,7 +113,7 @@ BUGS = [
     ("graph.py", "                with node.device.current():\n                    answer", "                with Device('cpu').current():\n                    answer", NEUTRAL),
     ("graph.py", "            with node.device.current():\n                answer", "            with Device('cpu').current():\n                answer", NEUTRAL),
     ("graph.py", "if stretch.dealt:", "if True:", NEUTRAL),
-    ("graph.py", "p.data = device.array(p.data) if p.drawn else p.data", "pass", NEUTRAL),
+    ("graph.py", "device.array(p.data) if p.drawn else", "p.data if p.drawn else", NEUTRAL),
     ("optim.py", "with Device.of(velocity).current():", "if True:", NEUTRAL),
     # convolution
     ("layers/conv.py", "bias[outs], out=part", "0 * bias[outs], out=part", CONV),
@@ -207,10 +207,10 @@ BUGS = [
     ("summary.py", "if edge.startswith", "if not edge.startswith", "tests/test_summary.py"),
     ("summary.py", "* seen[way]", '* seen["forward"]', "tests/test_summary.py"),
     # threads, parts and cores
-    ("workers.py", "range(large, images, -(-size // 2))", "range(large, images, size)", WORKERS),
-    ("workers.py", "images * 3 // 4 // size * size", "images // size * size", WORKERS),
+    ("workers.py", "-(-2 * rest // size)", "-(-rest // size)", WORKERS),
+    ("workers.py", "images * 3 // 4 // size", "images // size", WORKERS),
     ("workers.py", "PART_BYTES // image_bytes)", "images)", WORKERS),
-    ("workers.py", "len(x) * (i + 1) // count)", "len(x) * (i + 1) // count - 1)", WORKERS),
+    ("workers.py", "(stop - start) * i // count", "(stop - start) // count * i", WORKERS),
     ("workers.py", "else (b.T, a.T, out.T)", "else (a.T, b.T, out.T)", WORKERS),
     ("workers.py", "(contextvars.copy_context(), dealt", "(contextvars.Context(), dealt", WORKERS),
     ("workers.py", "while self.heard in self.finished:", "if True:", WORKERS),
