@@ -28,9 +28,13 @@ def crossings(net: Graph, itemsize: int = 4) -> list[dict]:
     return rows
 
 
-def ledger(net: Graph, itemsize: int = 4) -> list[dict]:
-    """What has crossed so far: `crossings` times the images that the net has seen."""
-    seen = net.images_seen
+def ledger(net: Graph, itemsize: int | None = None) -> list[dict]:
+    """What has crossed so far: `crossings` times the images that the net has seen.
+
+    itemsize: bytes a number; default: a parameter's
+    """
+    sizes = [p.data.itemsize for p in net.named_parameters().values()]
+    itemsize, seen = itemsize or max(sizes, default=4), net.images_seen
     return [
         row | {f"bytes_{way}": row[f"bytes_{way}"] * seen[way] for way in ("forward", "backward")}
         for row in crossings(net, itemsize)

@@ -38,7 +38,7 @@ def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
     for the cores that are done first. A part has LEAST_PART images, or as many as PART_BYTES hold
     if the batch is large enough: between two of a part's loops Python goes on in one thread alone.
     """
-    size = max(LEAST_PART, min(images // 4, PART_BYTES // image_bytes))
+    size = max(LEAST_PART, min(images // 2, PART_BYTES // image_bytes))
     size = min(size, -(-images // 2))
     large = images * 3 // 4 // size
     rest = images - large * size

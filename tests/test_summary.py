@@ -90,7 +90,7 @@ def test_the_ledger_is_what_moves_whatever_is_frozen(frozen, back, dtype, moved)
     for n in (2, 19):
         images, _ = batch(np.random.default_rng(0), n)
         net.backward(net.forward(images.astype(dtype)))
-    for row, foretold in zip(ledger(net, itemsize), rows, strict=True):
+    for row, foretold in zip(ledger(net), rows, strict=True):
         copy = net[row["edge"].split()[-1]]
         for way in ("bytes_forward", "bytes_backward"):
             assert row[way] == 21 * foretold[way]

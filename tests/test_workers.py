@@ -51,7 +51,7 @@ def test_every_image_is_in_one_part_and_the_sizes_are_as_said(image_bytes):
         sizes = [part.stop - part.start for part in parts]
         assert min(sizes) > 0
         size = max(sizes)
-        assert size <= max(LEAST_PART, images / 4)
+        assert size <= max(LEAST_PART, images / 2)
         assert size <= LEAST_PART or size * image_bytes <= PART_BYTES
         if images >= 4 * LEAST_PART:
             large = sizes[: sizes.count(size)]
