@@ -29,6 +29,7 @@ from minitorch_alexnet.workers import get_workers
 
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
 BURST = 0.5  # seconds that a side works on at least, before it is the other's turn
+PAUSE = 0.5  # seconds before that: OpenMP's and OpenBLAS's threads go on spinning after their work
 EAGER = "PyTorch eager"
 BEST = ("PyTorch channels-last", "PyTorch compiled", "PyTorch compiled, channels-last")
 
@@ -134,6 +135,7 @@ class Side:
         return self.process.submit(_call, what).result()
 
     def time(self, what: str):
+        time.sleep(PAUSE)
         return self.process.submit(_time, what).result()
 
     def peak(self) -> float:
