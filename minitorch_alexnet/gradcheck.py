@@ -88,13 +88,13 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
     def forward():
         if generator is not None:
             layer.rng = copy.deepcopy(generator)
-        answer = _unharmed(layer, layer.forward, *inputs)
+        answer = _unharmed(layer, lambda *xs: layer.forward(*xs, train=True), *inputs)
         return expect_pair(layer, answer, "forward must return y and a cache")
 
     y, cache = forward()
     # All positive, so that kinks which meet in one element do not cancel.
     dy = rng.uniform(0.5, 1.5, y.shape)
-    answer = _unharmed(layer, lambda dy: layer.backward(dy, cache), dy)
+    answer = _unharmed(layer, lambda dy: layer.backward(dy, cache, need_dx=True), dy)
     dxs, grads = expect_pair(layer, answer, "backward must return dx and grads")
     dxs = dxs if isinstance(dxs, tuple) else (dxs,)
     pairs = {f"input {i}": (x, dx) for i, (x, dx) in enumerate(zip(inputs, dxs, strict=True))}

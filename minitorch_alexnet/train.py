@@ -32,7 +32,8 @@ SAVE_SECONDS = 300  # of training between two checkpoints; where epochs end, a t
 class Trainer:
     """Trains a net on a data set, watched on images that it does not learn from.
 
-    folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None
+    folder: where the run is kept (config.json, metrics.csv, checkpoint.npz), or None; what a
+            finished one leaves there besides, results.keep_results writes
     net: the net to train; default: config.model, built for the data set. Given one, what config
          says of model, size, devices, init and dropout counts for nothing
     validation: the data set to watch it on; default: a part of the first, held out

@@ -15,5 +15,6 @@ def duration(seconds: float) -> str:
 def place(net: Graph) -> str:
     """Where a net lives, and with how many threads it is computed."""
     devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
-    threads = f"{get_workers().threads} threads"
+    count = get_workers().threads
+    threads = f"{count} thread{'s' * (count > 1)}"
     return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"

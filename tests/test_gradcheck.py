@@ -482,3 +482,22 @@ def test_frozen_parameters_of_a_net_are_left_out():
     report = check_graph(net, IMAGES, LABELS)
     assert report.passed, str(report)
     assert [w.name for w in report.worst] == ["conv1.bias", "fc.weight", "fc.bias"]
+
+
+@pytest.mark.parametrize("missing", ["train", "need_dx"])
+def test_a_layer_is_called_as_a_graph_calls_it(missing):
+    """What passes here is not to fail in a net for want of an argument."""
+
+    class Short(Layer):
+        def forward(self, x, train=True):
+            return 2 * x, None
+
+        def backward(self, dy, cache, need_dx=True):
+            return 2 * dy, {}
+
+    if missing == "train":
+        Short.forward = lambda self, x: (2 * x, None)
+    else:
+        Short.backward = lambda self, dy, cache: (2 * dy, {})
+    with pytest.raises(TypeError, match=missing):
+        check_layer(Short(), np.ones((2, 3)))

@@ -13,7 +13,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows an option's default where it has one to show."""
 
     def _get_help_string(self, action):
-        if any(action.default is nothing for nothing in (None, False, argparse.SUPPRESS)):
+        if any(action.default is nothing for nothing in (None, False, "", argparse.SUPPRESS)):
             return action.help
         return super()._get_help_string(action)
 

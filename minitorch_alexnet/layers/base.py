@@ -112,7 +112,7 @@ class Layer:
 def expect_pair(layer: Layer, answer, what: str) -> tuple:
     """The answer of a layer's forward or backward; UserError unless it is the pair in `what`."""
     if not isinstance(answer, tuple) or len(answer) != 2:
-        raise UserError(f"{layer!r}: its {what}, and nothing else")
+        raise UserError(f"{type(layer).__name__}: its {what}, and nothing else")
     return answer
 
 
