@@ -21,6 +21,8 @@ def test_durations(seconds, told):
     assert duration(seconds) == told
 
 
-def test_places():
-    assert place(build("fashion")).endswith(" threads")
-    assert place(build("fashion", devices="cpu:2")).startswith("on cpu:2, ")
+def test_places(set_threads):
+    set_threads(1)
+    assert place(build("fashion", seed=None)) == "1 thread"
+    set_threads(3)
+    assert place(build("fashion", devices="cpu:2", seed=None)) == "on cpu:2, 3 threads"
