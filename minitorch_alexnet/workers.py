@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from itertools import pairwise
@@ -82,15 +83,16 @@ class _Job:
     def __init__(self, function: Callable):
         self.function, self.context = function, contextvars.copy_context()
         self.cancelled = False
-        self.outcome: tuple[Any, BaseException | None] = None, None
+        self.result: Any = None
+        self.error: BaseException | None = None
         self.done: SimpleQueue[None] = SimpleQueue()
 
     def do(self) -> None:
         _here.job = self
         try:
-            self.outcome = self.context.run(self.function), None
+            self.result = self.context.run(self.function)
         except BaseException as error:
-            self.outcome = None, error
+            self.error = error
         _here.job = None
 
 
@@ -138,17 +140,20 @@ class Workers:
 
     Left to themselves some schedulers keep two busy threads on one core and leave another idle, so
     where every core has its worker and every worker a part, each is held to its own.
+
+    Their threads know the queues alone, and end when nobody knows the Workers: whoever still asks
+    those that set_threads has replaced gets an answer.
     """
 
     def __init__(self, threads: int):
         self.threads = threads
         self._cores = usable_cores()
-        self._blas = ThreadpoolController().select(user_api="blas")
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._deals: SimpleQueue[tuple | None] = SimpleQueue()
-        _start(self._conduct)
+        _start(_conduct, self._jobs, ThreadpoolController().select(user_api="blas"))
         for number in range(1, threads):
-            _start(self._help, number)
+            _start(_help, self._deals, number, self._cores)
+        weakref.finalize(self, _end, self._jobs, self._deals, threads).atexit = False
 
     def conduct(self, function: Callable):
         """function(), called by the conductor while BLAS is held to one thread.
@@ -166,11 +171,10 @@ class Workers:
             after = _Job(lambda: None)  # done once the job is, if that was put in at all
             self._jobs.put(after)
             after.done.get()
+            job.error = None
             raise
-        result, error = job.outcome
-        if error:
-            raise error
-        return result
+        _raise_error_of(job)
+        return job.result
 
     def run(self, work: Callable, parts: list, then: Callable | None = None) -> list:
         """[work(part) for part in parts]; a free worker takes the next part.
@@ -186,48 +190,64 @@ class Workers:
             self.conduct(lambda: self._deal(work, parts, then))
         return results
 
-    def close(self) -> None:
-        """Let the threads end."""
-        self._jobs.put(None)
-        for _ in range(1, self.threads):
-            self._deals.put(None)
-
     def _deal(self, work: Callable, parts: list, then: Callable) -> None:
         dealt = _Deal(work, parts, then)
         all_busy = self.threads == len(self._cores) <= len(parts)
         helpers = min(self.threads, len(parts)) - 1
         for _ in range(helpers):
             self._deals.put((contextvars.copy_context(), dealt, all_busy))
-        self._hold(0, all_busy)
+        _hold(0, self._cores, all_busy)
         dealt.take_parts()
         for _ in range(helpers + 1):
             dealt.left.get()
         if dealt.job.cancelled:
             raise InterruptedError("nobody waits for this any more")
-        if dealt.error:
-            raise dealt.error
+        _raise_error_of(dealt)
 
-    def _conduct(self) -> None:
-        while job := self._jobs.get():
-            with self._blas.limit(limits=1):
-                job.do()
-            job.done.put(None)
-            del job  # and with it the arrays that it knows of
 
-    def _help(self, number: int) -> None:
-        while task := self._deals.get():
-            context, dealt, all_busy = task
-            self._hold(number, all_busy)
-            context.run(dealt.take_parts)
-            del task, context, dealt
+def _conduct(jobs: SimpleQueue, blas) -> None:
+    while job := jobs.get():
+        with _conducting, blas.limit(limits=1):
+            job.do()
+        job.done.put(None)
+        del job  # and with it the arrays that it knows of
 
-    def _hold(self, number: int, all_busy: bool) -> None:
-        """Hold this thread to its own core, or to none, where the system lets it (Linux)."""
-        cores = self._cores[number : number + 1] if all_busy else self._cores
-        if hasattr(os, "sched_setaffinity") and cores != getattr(_here, "cores", self._cores):
-            with contextlib.suppress(OSError):
-                os.sched_setaffinity(0, cores)
-                _here.cores = cores
+
+def _help(deals: SimpleQueue, number: int, cores: list[int]) -> None:
+    while task := deals.get():
+        context, dealt, all_busy = task
+        _hold(number, cores, all_busy)
+        context.run(dealt.take_parts)
+        del task, context, dealt
+
+
+def _end(jobs: SimpleQueue, deals: SimpleQueue, threads: int) -> None:
+    jobs.put(None)
+    for _ in range(1, threads):
+        deals.put(None)
+
+
+def _hold(number: int, cores: list[int], all_busy: bool) -> None:
+    """Hold this thread to its own of the cores, or to all, where the system lets it (Linux)."""
+    cores = cores[number : number + 1] if all_busy else cores
+    if hasattr(os, "sched_setaffinity") and cores != getattr(_here, "cores", None):
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, cores)
+            _here.cores = cores
+
+
+def _raise_error_of(work: "_Job | _Deal") -> None:
+    """Raise the error, if there is one, and forget it.
+
+    An error knows the frames that it went through. If one of those knew it, all their arrays would
+    wait for Python to look for circles.
+    """
+    error, work.error = work.error, None
+    try:
+        if error:
+            raise error
+    finally:
+        del error
 
 
 def _start(function: Callable, *arguments) -> None:
@@ -235,12 +255,13 @@ def _start(function: Callable, *arguments) -> None:
 
 
 _workers: Workers | None = None
+_conducting = threading.Lock()  # BLAS is the process's: one job at a time sets it and sets it back
 
 
 def _forget_workers() -> None:
     """A forked process has none of its parent's threads."""
-    global _workers
-    _workers = None
+    global _workers, _conducting
+    _workers, _conducting = None, threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -252,15 +273,13 @@ def set_threads(threads: int) -> None:
     global _workers
     if threads < 1:
         raise UserError(f"the number of threads must be at least 1, got {threads}")
-    before, _workers = _workers, Workers(threads)
-    if before:
-        before.close()
+    _workers = Workers(threads)
 
 
 def get_workers() -> Workers:
     """The workers; first use starts $MINITORCH_ALEXNET_THREADS of them, else one a usable core."""
-    if _workers:
-        return _workers
+    if workers := _workers:
+        return workers
     asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
     if asked and not asked.isdecimal():
         raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
@@ -284,7 +303,7 @@ def blas_can_be_limited() -> bool:
 def usable_cores() -> list[int]:
     """The cores this process may use (its affinity), which can be fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
+        return sorted(os.sched_getaffinity(os.getpid()))  # not those that a worker is held to
     return list(range(os.cpu_count() or 1))
 
 

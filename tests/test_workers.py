@@ -1,6 +1,7 @@
 """The parts of a batch, the threads that work on them, and what both promise."""
 
 import contextlib
+import gc
 import heapq
 import itertools
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +244,74 @@ def test_workers_have_a_core_each_where_every_core_has_a_part(set_threads):
     if len(before) > 1:
         assert cores(len(before) - 1) == [before] * (len(before) - 1)  # some core is free
     assert os.sched_getaffinity(0) == before
+
+
+def test_workers_that_are_replaced_still_answer_and_then_end(set_threads):
+    """Somebody may have asked for them just before, or wait in their queue."""
+    set_threads(3)
+    answers = []
+
+    def ask(replaced):
+        answers.append(replaced.run(lambda part: 2 * part, EIGHT))
+
+    asking = threading.Thread(target=ask, args=[get_workers()], daemon=True)
+    set_threads(1)
+    asking.start()
+    asking.join(timeout=10)
+    assert answers == [[2 * part for part in EIGHT]]
+    for _ in range(500):
+        if [t.name for t in threading.enumerate()].count("worker") == 1:
+            return
+        time.sleep(0.02)
+    raise AssertionError(threading.enumerate())
+
+
+def test_two_threads_compute_while_a_third_sets_how_many(set_threads):
+    before, counts, ends = blas_threads(), [0, 0], time.monotonic() + 1
+
+    def compute(me):
+        while time.monotonic() < ends:
+            assert get_workers().run(lambda part: blas_threads(), EIGHT) == [{1}] * 8
+            counts[me] += 1
+
+    computing = [threading.Thread(target=compute, args=(me,), daemon=True) for me in (0, 1)]
+    for thread in computing:
+        thread.start()
+    while time.monotonic() < ends:
+        set_threads(2)
+    for thread in computing:
+        thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in computing)
+    assert min(counts) > 0
+    assert blas_threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone can hold threads")
+def test_workers_started_from_a_worker_have_all_cores(set_threads):
+    cores = os.sched_getaffinity(0)
+    set_threads(len(cores))
+    get_workers().run(lambda part: set_threads(len(cores)), EIGHT)
+    assert get_workers().run(lambda part: os.sched_getaffinity(0), [0]) == [cores]
+
+
+def test_an_error_holds_no_memory_once_it_is_dealt_with(set_threads):
+    set_threads(2)
+    held = []
+
+    def work(part):
+        large = normal(1000)
+        held.append(weakref.ref(large))
+        raise ValueError(part)
+
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            get_workers().run(work, EIGHT)
+        time.sleep(0.1)  # a helper may be on its way out
+        assert held
+        assert not any(large() is not None for large in held)
+    finally:
+        gc.enable()
 
 
 # ---- how many ----------------------------------------------------------------------------------
