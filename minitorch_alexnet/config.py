@@ -53,7 +53,8 @@ class Config:
             value, default = getattr(self, field.name), field.default
             kinds = {float: float | int, type(None): str | None}
             if not isinstance(value, kinds.get(type(default), type(default))):
-                raise UserError(f"{field.name} must be like {default!r}, got {value!r}")
+                like = "text" if default is None else f"like {default!r}"
+                raise UserError(f"{field.name} must be {like}, got {value!r}")
         lowest = {"epochs": 1, "batch_size": 1, "size": 0, "lr": 0, "colour_noise": 0, "seed": 0}
         for name, low in lowest.items():
             if not getattr(self, name) >= low:

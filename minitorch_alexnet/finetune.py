@@ -51,7 +51,7 @@ def freeze(net: Graph, layers: str, taken: Iterable[str] = ()) -> None:
         if not chosen:
             can = dict.fromkeys(n.joined_name for n in nodes if n.layer.params)
             raise UserError(f"freeze: {name!r} is none of the layers {', '.join(can)}")
-        if taken and f"{name}.weight" not in taken:
+        if taken and name not in {of_layer.rpartition(".")[0] for of_layer in taken}:
             raise UserError(f"freeze: {name} starts anew and has to learn")
         for parameter in chosen:
             parameter.lr_scale = 0

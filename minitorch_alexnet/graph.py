@@ -148,6 +148,8 @@ class Graph:
         train: dropout drops, and the layers remember what backward needs
         keep: names of nodes; if any, returns (output, {name: its output}) instead
         """
+        if not self.nodes:
+            raise UserError("the net has no layers yet: add some")
         if images.shape[1:] != self.input_shape:
             raise ShapeError(
                 f"the net takes images (n, {', '.join(map(str, self.input_shape))}),"
@@ -202,10 +204,10 @@ class Graph:
         tape, self._tape = self._tape, None
         if tape is None:
             raise RuntimeError("the net's backward needs a forward(train=True) before it")
-        if dy.shape[1:] != self.last.shape:
+        if dy.shape != (expected := (tape[-1].images, *self.last.shape)):
             raise ShapeError(
-                f"backward needs the loss's derivative by {self.last.name}'s output,"
-                f" (n, {_list(self.last.shape)}), got {dy.shape}"
+                f"backward needs the loss's derivative by {self.last.name}'s output, {expected},"
+                f" got {dy.shape}"
             )
         self._conduct(lambda: self._backward(dy, tape))
 
@@ -435,6 +437,10 @@ class _Stretch:
         self.reads = list(dict.fromkeys(s for n in nodes for s in n.sources if s not in names))
         self.gives = [name for name in names if name in wanted]
         self.caches: Sequence[dict] = ()
+
+    @property
+    def images(self) -> int:
+        return self.parts[-1].stop
 
     def part_of(self, value, part: slice):
         return value[part] if self.dealt else value

@@ -83,10 +83,12 @@ def keep_classes(folder: Path, names: tuple[str, ...], test: Evaluation) -> None
 
 
 def draw_filters(net: Graph):
-    """The figure of the first layer's kernels, a block a tower."""
+    """The figure of the first weight's kernels, a block a tower. ShapeError if it has none."""
     from . import viz
 
-    first = next(node for node in net.nodes.values() if node.layer.params)
+    first = next((node for node in net.nodes.values() if "weight" in node.layer.params), None)
+    if not first:
+        raise ShapeError("no layer has a weight to draw")
     twins = [node for node in net.nodes.values() if node.joined_name == first.joined_name]
     names = [f"tower {node.tower}, {node.device}" if node.tower else "" for node in twins]
     return viz.filters(net.state_dict()[f"{first.joined_name}.weight"], names)

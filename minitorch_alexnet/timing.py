@@ -205,12 +205,13 @@ def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) ->
 
 def learning_seconds(net: Graph, batch: int) -> float:
     """What forward and backward of a batch take. Leaves the net as it was, but for gradients."""
-    generators = net.generator_states()
+    generators, seen = net.generator_states(), net.images_seen
+    net.forget_images_seen()
     task = Task(net, batch, np.random.default_rng(0))
     task.learn()  # the first is slow
     seconds = task.learn()
     net.set_generator_states(generators)
-    net.forget_images_seen()
+    net.images_seen = seen
     return seconds
 
 

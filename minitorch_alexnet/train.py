@@ -140,10 +140,9 @@ class Trainer:
             self.net.backward(self.loss.backward())
             self.sgd.step()
         self.batch += 1
-        self.seen += len(labels)
 
     def read_progress(self, images=None) -> None:
-        """Bring loss_sum and correct up to date. A GPU is asked rarely, for it has to catch up.
+        """Bring seen, loss_sum and correct up to date. A GPU, which must catch up, is asked rarely.
 
         images: those of the last loss, if nothing was learnt from it yet
         Raises UserError if a loss was not finite.
@@ -152,6 +151,7 @@ class Trainer:
         for loss, logits, labels in unread:
             if not np.isfinite(float(loss)):
                 raise UserError(self._what_diverged(images if loss is unread[-1][0] else None))
+            self.seen += len(labels)
             self.loss_sum += float(loss) * len(labels)
             self.correct += int((Device("cpu").array(logits).argmax(axis=1) == labels).sum())
 

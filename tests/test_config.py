@@ -1,6 +1,7 @@
 """A training's settings check themselves; recipes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from minitorch_alexnet.errors import UserError
         ({"schedule": "cosine"}, "unknown schedule 'cosine': expected one of one-cycle"),
         ({"momentum": "much"}, "momentum must be like 0.9, got 'much'"),
         ({"batch_size": 2.5}, "batch_size must be like 128, got 2.5"),
+        ({"data_dir": Path("images")}, "data_dir must be text, got .*Path"),
         ({"crops": 5}, "crops must be 1, the centre, or 10, got 5"),
         ({"init": "ones"}, "unknown init 'ones': expected one of model"),
     ],

@@ -249,8 +249,21 @@ def test_a_layer_whose_backward_gives_another_shape_is_named():
 def test_a_derivative_of_another_shape_than_the_outputs_is_refused():
     net = small()
     y = net.forward(np.zeros((2, 3, 8, 8), np.float32))
-    with pytest.raises(ShapeError, match=r"by conv1's output, \(n, 4, 6, 6\), got \(2, 4\)"):
+    with pytest.raises(ShapeError, match=r"by conv1's output, \(2, 4, 6, 6\), got \(2, 4\)"):
         net.backward(y[:, :, 0, 0])
+
+
+@pytest.mark.parametrize("n", [1, 4, 16])
+def test_a_derivative_for_another_number_of_images_is_refused(n):
+    net = small()
+    net.forward(np.zeros((8, 3, 8, 8), np.float32))
+    with pytest.raises(ShapeError, match=rf"output, \(8, 4, 6, 6\), got \({n}, 4, 6, 6\)"):
+        net.backward(np.zeros((n, 4, 6, 6), np.float32))
+
+
+def test_a_net_without_layers_says_so():
+    with pytest.raises(UserError, match="no layers yet"):
+        Graph((3, 8, 8))(np.zeros((2, 3, 8, 8), np.float32))
 
 
 def test_a_wrong_dtype_names_its_node():

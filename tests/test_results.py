@@ -12,6 +12,9 @@ from small import a_small_net
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.finetune import freeze
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Conv2d, Flatten, Layer, Linear, Parameter
 from minitorch_alexnet.results import keep_results
 from minitorch_alexnet.train import Trainer
 
@@ -50,6 +53,31 @@ def test_a_net_that_begins_with_no_kernels_tested_on_what_it_was_watched_with(ga
     keep_results(trainer, garments)
     assert set(os.listdir(tmp_path)) == FILES - {"filters.png"}
     assert json.loads((tmp_path / "result.json").read_text())["tested_on"] == "validation"
+
+
+class Scale(Layer):
+    """A layer whose only parameter is no weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.params = {"factor": Parameter(np.ones(1, np.float32))}
+
+    def forward(self, x, train=True):
+        return x * self.params["factor"].data, x
+
+    def backward(self, dy, x, need_dx=True):
+        return dy * self.params["factor"].data, {"factor": np.array([(dy * x).sum()])}
+
+
+def test_a_net_whose_first_parameter_is_no_weight(garments, tmp_path):
+    layers = [Scale(), Conv2d(1, 4, 5, stride=4), Flatten(), Linear(144, 10)]
+    net = Graph.of((1, 28, 28), layers)
+    trainer = Trainer(garments, CONFIG, tmp_path, net=net, validation=garments)
+    trainer.fit()
+    keep_results(trainer, garments)
+    assert set(os.listdir(tmp_path)) == FILES
+    freeze(net, "scale1", ["scale1.factor"])
+    assert net["scale1"].params["factor"].frozen
 
 
 def test_nothing_to_keep(garments, tmp_path):

@@ -1,6 +1,7 @@
 """Training: what it learns, what it keeps, and that stopping leaves no trace in the numbers."""
 
 import csv
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,8 @@ from minitorch_alexnet.data.transforms import View
 from minitorch_alexnet.device import Device
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.evaluate import evaluate
-from minitorch_alexnet.layers import SoftmaxCrossEntropy
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Flatten, Linear, SoftmaxCrossEntropy
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
 from minitorch_alexnet.summary import ledger
@@ -271,6 +273,34 @@ def test_an_estimate_leaves_no_trace_and_is_of_the_right_size(tiny_models):
     asked.fit()
     silent.fit()
     assert_same(asked, silent)
+
+
+def test_an_estimate_leaves_the_ledger_as_it_is(tiny_models):
+    trainer = Trainer(photographs(), RAW)
+    trainer.fit()
+    before = ledger(trainer.net)
+    trainer.estimate()
+    assert ledger(trainer.net) == before
+
+
+def test_a_step_that_is_interrupted_and_done_again_is_not_counted_as_more_than_right(monkeypatch):
+    labels = np.repeat(np.arange(3), 8)
+    images = np.zeros((24, 1, 4, 4), np.uint8)
+    images[np.arange(24), 0, 0, labels] = 255
+    easy = ArrayDataset(images, labels)
+    net = Graph.of((1, 4, 4), [Flatten(), Linear(16, 3)])
+    trainer = Trainer(easy, Config(epochs=2, batch_size=24), net=net, validation=easy)
+    net["linear1"].params["weight"].data[:] = 0
+    for label in range(3):
+        net["linear1"].params["weight"].data[label, label] = 9  # it knows them all
+    backward = net.backward
+    for _ in range(3):
+        monkeypatch.setattr(net, "backward", lambda dy: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit()
+    monkeypatch.setattr(net, "backward", backward)
+    trainer.fit()
+    assert [row["train_accuracy"] for row in trainer.history] == [1, 1]
 
 
 def test_a_net_that_only_guesses_is_found_out(tiny_models):

@@ -134,17 +134,17 @@ def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter
 
 
 def as_pair(value) -> tuple:
-    """A number, or a (vertical, horizontal) pair, as a pair; ShapeError on anything else."""
-    if np.ndim(value) == 0:
+    """A whole number, or a (vertical, horizontal) pair, as a pair; ShapeError on anything else."""
+    if isinstance(value, int | np.integer):
         return value, value
-    if len(value) != 2:
-        raise ShapeError(f"expected a number or a (vertical, horizontal) pair, got {value}")
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ShapeError(f"expected a whole number or a (vertical, horizontal) pair, got {value}")
     return tuple(value)
 
 
 def as_padding(value) -> tuple[tuple[int, int], tuple[int, int]]:
     """An int, a (vertical, horizontal) pair, or ((top, bottom), (left, right)), as the last."""
-    vertical, horizontal = (value, value) if np.ndim(value) == 0 else value
+    vertical, horizontal = as_pair(value)
     return as_pair(vertical), as_pair(horizontal)
 
 

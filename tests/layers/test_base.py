@@ -313,6 +313,9 @@ def test_pairs_and_paddings():
     assert as_padding(((0, 3), (1, 2))) == ((0, 3), (1, 2))
     with pytest.raises(ShapeError, match=r"pair, got \(1, 2, 3\)"):
         as_pair((1, 2, 3))
+    for wrong in ("same", (1, 1, 1, 1), ((1, 2), (3,)), 1.5):
+        with pytest.raises(ShapeError, match="pair, got"):
+            as_padding(wrong)
 
 
 def test_the_shortest_way_to_say_a_pair():
