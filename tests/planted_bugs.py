@@ -282,7 +282,7 @@ BUGS = [
     ("finetune.py", "    layers.popitem()  # the last\n", "", "tests/test_finetune.py"),
     ("finetune.py", "for names in layers.values()\n        if all(n in", "for names in layers.values()\n        if any(n in", "tests/test_finetune.py"),
     ("finetune.py", "Normalize(run.normalize.mean if same else own.mean, run.normalize.scale)", "own", "tests/test_finetune.py"),
-    ("finetune.py", "if taken and f", "if f", "tests/test_finetune.py"),
+    ("finetune.py", "if taken and name", "if name", "tests/test_finetune.py"),
     ("checkpoint.py", "        file.read()", "        pass", "tests/test_checkpoint.py"),
     ("results.py", "if dataset is trainer.validation", "if False", "tests/test_results.py"),
     # what happens to images on their way to the net
