@@ -1,13 +1,16 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and folders that are ours and one process's at a time."""
 
 import contextlib
 import csv
 import io
 import json
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 from .errors import UserError
 
@@ -19,10 +22,10 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     Whatever stood at `path` stays until then. Raises UserError if it cannot be written.
     """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")  # nobody else's
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with part.open("xb") as file:  # new: it follows no link
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -34,6 +37,54 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+class Lock:
+    """Of a folder, which is made: `with` it, one process at a time is at work in there.
+
+    Whoever holds it may enter it again; a process that is killed holds it no longer.
+    Raises UserError if another process (or another Lock) holds it, or there can be no folder.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._file = FileLock(self.folder / ".lock", timeout=0)
+
+    def __enter__(self) -> "Lock":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file.acquire()
+            for part in self.folder.glob(".*.part"):  # of processes that were killed
+                part.unlink(missing_ok=True)
+        except Timeout:
+            raise UserError(
+                f"another process is at work in {self.folder}: wait for its end, or name another"
+                " folder"
+            ) from None
+        except OSError as error:
+            raise UserError(f"cannot write in {self.folder}: {error.strerror or error}") from error
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._file.release()
+
+
+def expect_ours(folder: str | Path, mark: str) -> None:
+    """UserError if a folder holds files that we may not have made: it has any, but no `mark`.
+
+    mark: the file of ours that is written before any other; hidden files count for nothing
+    """
+    folder = Path(folder)
+    try:
+        holds = [name for name in os.listdir(folder) if name[0] != "."]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{folder} cannot be a folder for this: {error.strerror}") from error
+    if holds and mark not in holds:
+        raise UserError(
+            f"{folder} holds other files already, such as {min(holds)}: name a new folder"
+        )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -52,7 +103,18 @@ def write_csv(path: str | Path, rows: Iterable) -> None:
     write_text(path, text.getvalue())
 
 
+MAKER = "minitorch_alexnet"  # what our pictures say made them
+
+
 def write_figure(path: str | Path, figure) -> None:
-    """A matplotlib Figure, in the format that the path's ending says."""
+    """A matplotlib Figure, in the format that the path's ending says: .png or .svg."""
+    kind = Path(path).suffix[1:].lower()
+    made_by = {"Creator" if kind == "svg" else "Software": MAKER}
     with whole_file(path) as file:
-        figure.savefig(file, format=Path(path).suffix[1:].lower())
+        figure.savefig(file, format=kind, metadata=made_by)
+
+
+def is_our_figure(path: str | Path) -> bool:
+    """Does the file say that write_figure made it?"""
+    with open(path, "rb") as file:
+        return MAKER.encode() in file.read(4096)

@@ -13,8 +13,8 @@ from .errors import ShapeError, UserError
 from .evaluate import Evaluation, evaluate
 from .files import write_csv, write_figure, write_json
 from .graph import Graph
+from .summary import place
 from .train import Trainer
-from .words import place
 from .workers import get_workers
 
 

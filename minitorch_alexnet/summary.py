@@ -4,6 +4,7 @@ import math
 
 from .graph import IMAGE, Graph
 from .layers import Copy
+from .workers import get_workers
 
 
 def crossings(net: Graph, itemsize: int = 4) -> list[dict]:
@@ -89,3 +90,11 @@ def _table(rows) -> str:
 
 def _times(shape):
     return "×".join(map(str, shape))
+
+
+def place(net: Graph) -> str:
+    """Where a net lives, and with how many threads it is computed."""
+    devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
+    count = get_workers().threads
+    threads = f"{count} thread{'s' * (count > 1)}"
+    return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"

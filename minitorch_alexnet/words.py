@@ -1,7 +1,6 @@
-"""Numbers and places in words."""
+"""Numbers, names and commands in words."""
 
-from .graph import Graph
-from .workers import get_workers
+import shlex
 
 
 def duration(seconds: float) -> str:
@@ -12,9 +11,24 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def place(net: Graph) -> str:
-    """Where a net lives, and with how many threads it is computed."""
-    devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
-    count = get_workers().threads
-    threads = f"{count} thread{'s' * (count > 1)}"
-    return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"
+def printable(text: str) -> str:
+    """Text of strangers (names of files, of classes) as it can be printed, drawn and kept.
+
+    What would steer a terminal or break a file (control characters, marks of direction, bytes
+    that are no UTF-8) becomes a backslash and a number.
+    """
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of our own text with theirs in it, whose lines stay."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def command(*words) -> str:
+    """A command of ours as it can be typed: command("train", "--resume", folder)."""
+    return "minitorch-alexnet " + shlex.join(map(str, words))

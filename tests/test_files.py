@@ -4,15 +4,25 @@ import contextlib
 import errno
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from minitorch_alexnet import checkpoint
+from minitorch_alexnet import checkpoint, files
 from minitorch_alexnet.errors import UserError
-from minitorch_alexnet.files import whole_file, write_json, write_text
+from minitorch_alexnet.files import (
+    Lock,
+    expect_ours,
+    is_our_figure,
+    whole_file,
+    write_figure,
+    write_json,
+    write_text,
+)
 
 
 def put(path, content=b"new"):
@@ -158,3 +168,81 @@ def test_json_is_readable_and_ends_its_line(tmp_path):
     assert json.loads(text) == value
     assert text.startswith('{\n  "name": "été"')
     assert text.endswith("}\n")
+
+
+def test_a_planted_link_in_the_place_of_the_part_is_not_followed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda count: "known")
+    (tmp_path / "private").write_text("old")
+    (tmp_path / ".known.part").symlink_to(tmp_path / "private")
+    with pytest.raises(UserError, match=r"cannot write"):
+        put(tmp_path / "x")
+    assert (tmp_path / "private").read_text() == "old"
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with whole_file(tmp_path / "x") as first, whole_file(tmp_path / "x") as second:
+        first.write(b"first")
+        second.write(b"second")
+    assert (tmp_path / "x").read_bytes() == b"first"  # whose block ended last
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_lock_keeps_others_out_until_it_is_released(tmp_path):
+    mine, others = Lock(tmp_path / "new"), Lock(tmp_path / "new")
+    with mine:
+        with mine:
+            pass
+        with pytest.raises(UserError, match=r"another process is at work in .*new"), others:
+            pass
+    with others, pytest.raises(UserError, match=r"another process"), mine:
+        pass
+
+
+def test_a_killed_process_leaves_no_lock_and_its_parts_are_cleared_away(tmp_path):
+    text = (
+        "import sys, time; from minitorch_alexnet.files import Lock, whole_file\n"
+        "with Lock(sys.argv[1]), whole_file(sys.argv[1] + '/x') as file:\n"
+        "    print(flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", text, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    process.stdout.readline()
+    with pytest.raises(UserError, match=r"another process"), Lock(tmp_path):
+        pass
+    assert len(list(tmp_path.glob(".*.part"))) == 1
+    process.kill()
+    process.communicate()
+    with Lock(tmp_path):
+        assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize(
+    ("holds", "ours"),
+    [(None, True), ([], True), ([".DS_Store"], True), (["m", "x"], True), (["x"], False)],
+)
+def test_whose_a_folder_is(tmp_path, holds, ours):
+    folder = tmp_path / "folder"
+    if holds is not None:
+        folder.mkdir()
+    for name in holds or []:
+        (folder / name).touch()
+    if ours:
+        assert expect_ours(folder, "m") is None
+    else:
+        with pytest.raises(UserError, match=r"folder holds other files already, such as x: name"):
+            expect_ours(folder, "m")
+
+
+def test_a_file_is_no_folder_of_ours(old):
+    with pytest.raises(UserError, match="cannot be a folder"):
+        expect_ours(old, "m")
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_our_figures_are_known(tmp_path, ending):
+    figure = Figure()
+    write_figure(tmp_path / f"ours.{ending}", figure)
+    figure.savefig(tmp_path / f"other.{ending}")
+    assert is_our_figure(tmp_path / f"ours.{ending}")
+    assert not is_our_figure(tmp_path / f"other.{ending}")

@@ -5,7 +5,8 @@ import pytest
 from nets import batch, in_float64, merged, towers
 
 from minitorch_alexnet.layers import Copy
-from minitorch_alexnet.summary import crossings, ledger, summary
+from minitorch_alexnet.models import build
+from minitorch_alexnet.summary import crossings, ledger, place, summary
 
 
 @pytest.fixture
@@ -130,3 +131,10 @@ def test_summary_ends_with_what_crosses_if_anything_does():
     freeze(net, "conv1a", "conv2a")
     assert summary(net).splitlines()[-1].split()[-2:] == ["176", "112"]
     assert summary(merged()).splitlines()[-1].startswith("total ")
+
+
+def test_places(set_threads):
+    set_threads(1)
+    assert place(build("fashion", seed=None)) == "1 thread"
+    set_threads(3)
+    assert place(build("fashion", devices="cpu:2", seed=None)) == "on cpu:2, 3 threads"

@@ -1,9 +1,10 @@
-"""Numbers and places in words."""
+"""Numbers, names and commands in words."""
+
+import shlex
 
 import pytest
 
-from minitorch_alexnet.models import build
-from minitorch_alexnet.words import duration, place
+from minitorch_alexnet.words import command, duration, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -21,8 +22,21 @@ def test_durations(seconds, told):
     assert duration(seconds) == told
 
 
-def test_places(set_threads):
-    set_threads(1)
-    assert place(build("fashion", seed=None)) == "1 thread"
-    set_threads(3)
-    assert place(build("fashion", devices="cpu:2", seed=None)) == "on cpu:2, 3 threads"
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("été 猫 😀 a/b\\c", "été 猫 😀 a/b\\c"),
+        ("\x1b[31mred\r\n", r"\x1b[31mred\r\n"),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("\udcff", r"\udcff"),
+    ],
+)
+def test_names_of_strangers(name, told):
+    assert printable(name) == told
+    assert printable_lines(f"{name}\n{name}".replace("\r\n", "")).count("\n") == 1
+
+
+def test_a_command_can_be_typed():
+    assert shlex.split(command("train", "--resume", "my runs/it's")) == [
+        "minitorch-alexnet", "train", "--resume", "my runs/it's",
+    ]  # fmt: skip

@@ -7,9 +7,10 @@ import numpy as np
 from ..errors import UserError
 from ..files import write_figure
 from ..models import MODELS, build
+from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
-from ..words import place
 from .runs import picture_path
+from .say import say
 
 BAR = 36  # characters of the slowest layer's
 
@@ -40,25 +41,25 @@ def bench(arguments) -> int:
     options = {"devices": arguments.devices} if arguments.devices else {}
     net = build(arguments.model, **options)
     title = f"{arguments.model}, batches of {arguments.batch_size}, {place(net)}"
-    print(f"{title}: noise to learn from, some {arguments.seconds:g} seconds …", flush=True)
+    say(f"{title}: noise to learn from, some {arguments.seconds:g} seconds …")
     timing = measure(net, arguments.batch_size, arguments.seconds, np.random.default_rng(0))
     _print_whole(timing)
     _print_layers(timing)
     write_figure(out, viz.layer_bars(timing, title))
-    print(f"Drawn in {out}")
+    say(f"Drawn in {out}")
     return 0
 
 
 def _print_whole(timing: Timing) -> None:
     steps = 1000 * timing.steps.sum(axis=1)
     parts = zip(PARTS, 1000 * np.median(timing.steps, axis=0), strict=True)
-    print(
+    say(
         f"training   {_rate(timing.batch, steps)} images/s: a step of {np.median(steps):.1f} ms"
         f" ({steps.min():.1f} to {steps.max():.1f} in {len(steps)} rounds),"
         f" {', '.join(f'{name} {ms:.1f}' for name, ms in parts)}"
     )
-    print(f"inference  {_rate(timing.batch, 1000 * timing.inference)} images/s")
-    print(
+    say(f"inference  {_rate(timing.batch, 1000 * timing.inference)} images/s")
+    say(
         f"arithmetic {timing.flop / 1e9:,.1f} GFLOP a step: {timing.share:.0%} of what large"
         f" matrix products reach here, {np.median(timing.limit) / 1e9:,.0f} GFLOP/s"
     )
@@ -73,7 +74,7 @@ def _print_layers(timing: Timing) -> None:
     products, work = timing.net.multiply_adds(), flop(timing.net)
     longest = max(sum(ms) for ms in times.values())
     width = max(map(len, times))
-    print(f"\n{'':{width}}  forward  backward  multiply-adds  of the limit   █ forward ░ backward")
+    say(f"\n{'':{width}}  forward  backward  multiply-adds  of the limit   █ forward ░ backward")
     for name, (forward, backward) in times.items():
         share = ""
         if products[name]:
@@ -81,5 +82,5 @@ def _print_layers(timing: Timing) -> None:
             share = f"{rate / np.median(timing.limit):.0%}"
         bar = "█" * round(BAR * forward / longest) + "░" * round(BAR * backward / longest)
         count = f"{products[name]:,}" if products[name] else ""
-        print(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")
-    print(f"{'':{width}}       ms        ms       an image\n")
+        say(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")
+    say(f"{'':{width}}       ms        ms       an image\n")

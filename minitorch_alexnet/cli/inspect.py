@@ -18,6 +18,7 @@ from ..models import MODELS, build
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
 from .runs import picture_path
+from .say import say
 
 
 def add_commands(add_command) -> None:
@@ -51,7 +52,7 @@ def _build(arguments) -> Graph:
 
 
 def summary(arguments) -> int:
-    print(summary_of(_build(arguments)))
+    say(summary_of(_build(arguments)))
     return 0
 
 
@@ -60,7 +61,7 @@ def graph(arguments) -> int:
 
     out = picture_path(arguments.out, Path(f"{arguments.model}.png"))
     write_figure(out, viz.network(_build(arguments)))
-    print(f"Drawn in {out}")
+    say(f"Drawn in {out}")
     return 0
 
 
@@ -75,33 +76,31 @@ def gradcheck(arguments) -> int:
         raise UserError(f"unknown layer {min(unknown)}: expected any of {', '.join(sorted(names))}")
     width = max(len(repr(layer)) for layer, _ in known)
     failed = 0
-    print(f"{'layer':{width}}  largest error  verdict")
+    say(f"{'layer':{width}}  largest error  verdict")
     for layer, shapes in known:
         if asked and type(layer).__name__.lower() not in asked:
             continue
         report = check_layer(layer, *(rng.standard_normal((2, *s)) for s in shapes), rng=rng)
         failed += not report.passed
         verdict = "ok" if report.passed else "WRONG"
-        print(f"{layer!r:{width}}  {report.error:13.1e}  {verdict}")
+        say(f"{layer!r:{width}}  {report.error:13.1e}  {verdict}")
         if not report.passed:
-            print(report)
+            say(str(report))
     return 1 if failed else 0
 
 
 def doctor(arguments) -> int:
-    print(f"minitorch_alexnet  {__version__}")
-    print(f"Python             {platform.python_version()} on {platform.platform()}")
-    print(f"NumPy              {np.__version__}")
+    say(f"minitorch_alexnet  {__version__}")
+    say(f"Python             {platform.python_version()} on {platform.platform()}")
+    say(f"NumPy              {np.__version__}")
     for blas in threadpool_info():
         if blas["user_api"] == "blas":
-            print(f"BLAS               {blas['internal_api']} {blas['version']}")
-    print(f"threads            {get_workers().threads} workers on {len(usable_cores())} cores")
+            say(f"BLAS               {blas['internal_api']} {blas['version']}")
+    say(f"threads            {get_workers().threads} workers on {len(usable_cores())} cores")
     if not blas_can_be_limited():
-        print(
-            "                   this BLAS cannot be held to one thread: one worker is the default"
-        )
-    print(f"GPU                {why_no_gpu() or 'cuda:0 can be used'}")
+        say("                   this BLAS cannot be held to one thread: one worker is the default")
+    say(f"GPU                {why_no_gpu() or 'cuda:0 can be used'}")
     place, tried = fashion_mnist.find()
-    print(f"Fashion-MNIST      {place or 'not found: ' + '; '.join(tried)}")
-    print("silhouettes        built in")
+    say(f"Fashion-MNIST      {place or 'not found: ' + '; '.join(tried)}")
+    say("silhouettes        built in")
     return 0

@@ -7,6 +7,7 @@ from .. import __version__
 from ..errors import UserError
 from ..workers import keep_freed_memory, set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
+from .say import say
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -56,8 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         return arguments.do(arguments)
     except (UserError, OSError, MemoryError) as error:
         text = str(error) or type(error).__name__
-        print(f"minitorch-alexnet: {text}", file=sys.stderr)
+        say(f"minitorch-alexnet: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("minitorch-alexnet: interrupted", file=sys.stderr)
+        say("minitorch-alexnet: interrupted", file=sys.stderr)
         return 130

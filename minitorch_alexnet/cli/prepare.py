@@ -8,6 +8,7 @@ from tqdm import tqdm
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..errors import UserError
+from .say import say
 
 SHOWN = 10  # unusable files to name on screen
 
@@ -26,8 +27,8 @@ def add_commands(add_command) -> None:
 
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
-    print(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
-    print(f"Next:  minitorch-alexnet train --data {out}")
+    say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
+    say(f"Next:  minitorch-alexnet train --data {out}")
     return 0
 
 
@@ -40,8 +41,8 @@ def prepared(folder: str) -> str:
         raise UserError(f"{folder} is prepared in part only: repeat the prepare that began it")
     out = source.resolve().with_name(source.resolve().name + "-prepared")
     if not is_prepared(out):
-        print(f"{source} is prepared first, in {out}")
-    print(_told(_with_bar(source, out), out))
+        say(f"{source} is prepared first, in {out}")
+    say(_told(_with_bar(source, out), out))
     return str(out)
 
 
@@ -56,7 +57,7 @@ def _with_bar(source, out, size=256, processes=None) -> Summary:
             return prepare(source, out, size, processes, on_image)
         except KeyboardInterrupt:
             bar.close()
-            print(f"{out} has a part of them; the same command goes on with the rest.")
+            say(f"{out} has a part of them; the same command goes on with the rest.")
             raise
 
 

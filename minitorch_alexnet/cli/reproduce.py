@@ -12,6 +12,7 @@ from ..experiments.report import csv_text, difference, page, report
 from ..experiments.reproduction import Outcome, Reproduction
 from ..files import write_figure, write_text
 from ..words import duration
+from .say import say
 
 SEEDS = 5
 
@@ -59,7 +60,7 @@ def reproduce(arguments) -> int:
     experiment = None if arguments.name == "all" else find(arguments.name)
     loaded = data.load(arguments.data, arguments.data_dir)
     if loaded.note:
-        print(f"Note: {loaded.note}\n")
+        say(f"Note: {loaded.note}\n")
     if experiment:
         _do(experiment, loaded, arguments, arguments.budget)
     else:
@@ -70,9 +71,9 @@ def reproduce(arguments) -> int:
 def _list() -> None:
     width = max(map(len, EXPERIMENTS))
     for name, experiment in EXPERIMENTS.items():
-        print(f"{name:{width}}  {experiment.claim}")
+        say(f"{name:{width}}  {experiment.claim}")
         for measure in experiment.measures:
-            print(f"{'':{width}}  Section {experiment.section}: {measure.name}, {measure.paper}")
+            say(f"{'':{width}}  Section {experiment.section}: {measure.name}, {measure.paper}")
 
 
 def _do_all(loaded: data.Data, arguments) -> None:
@@ -83,12 +84,12 @@ def _do_all(loaded: data.Data, arguments) -> None:
     if not fitting:
         raise UserError(f"no experiment suits these images: {next(iter(left_out.values()))}")
     for experiment, why in left_out.items():
-        print(f"{experiment.name} is left out: {why}")
+        say(f"{experiment.name} is left out: {why}")
     share = arguments.budget and arguments.budget / len(fitting)
     outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
     path = Path(arguments.out, "README.md")
     write_text(path, page(outcomes, left_out))
-    print(f"\nAll on one page: {path}")
+    say(f"\nAll on one page: {path}")
 
 
 def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | None) -> Outcome:
@@ -97,23 +98,22 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget)
     plan, total = reproduction.plan, len(reproduction.trainings)
     done = total - len(reproduction.pending)
-    print(
+    say(
         f"{experiment.name}: {total} trainings, {done} of them done; each on"
         f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}",
-        flush=True,
     )
     try:
         outcome = _with_bar(reproduction)
     except KeyboardInterrupt:
-        print(f"{folder} has the trainings that are done; the same command goes on with the rest.")
+        say(f"{folder} has the trainings that are done; the same command goes on with the rest.")
         raise
     _write(folder, outcome)
     for measure in experiment.measures:
-        print(
+        say(
             f"{measure.name}: {difference(outcome, measure)}; the paper: {measure.paper}."
             f" Verdict: {outcome.effect(measure).verdict}."
         )
-    print(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")
+    say(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")
     return outcome
 
 

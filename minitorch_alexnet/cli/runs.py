@@ -10,9 +10,10 @@ from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import UserError
 from ..evaluate import Evaluation, evaluate, features, nearest, views
-from ..files import write_figure
+from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
+from .say import say
 
 SHOWN = 20  # classes to name on screen
 
@@ -82,7 +83,7 @@ def evaluate_run(arguments) -> int:
         trained.net,
         *views(dataset, trained.net, trained.normalize, trained.config.batch_size, crops),
     )
-    print(
+    say(
         f"{trained.config.model} on {loaded.name}, {len(result.labels):,}"
         f" {'training' if arguments.train else 'test'} images"
         + (", ten crops each" if crops == 10 else "")
@@ -91,7 +92,7 @@ def evaluate_run(arguments) -> int:
     _classes(trained.class_names, result)
     if not arguments.train:
         keep_classes(Path(arguments.folder), trained.class_names, result)
-        print(f"All classes are in {arguments.folder}: classes.csv, confusion.png.")
+        say(f"All classes are in {arguments.folder}: classes.csv, confusion.png.")
     return 0
 
 
@@ -100,7 +101,7 @@ def _classes(names, result: Evaluation) -> None:
     shares, counts = result.by_class()
     order = np.arange(len(names))
     if len(names) > SHOWN:
-        print(f"The {SHOWN // 2} worst and the {SHOWN // 2} best classes:")
+        say(f"The {SHOWN // 2} worst and the {SHOWN // 2} best classes:")
         tested = np.flatnonzero(counts)
         order = tested[np.argsort(shares[tested], kind="stable")]
         order = np.concatenate([order[: SHOWN // 2], order[-SHOWN // 2 :]])
@@ -108,10 +109,13 @@ def _classes(names, result: Evaluation) -> None:
 
 
 def picture_path(asked: str | None, default: Path) -> Path:
-    """Where to draw; UserError on an ending that is neither .png nor .svg."""
+    """Where to draw; UserError on another ending, or on what we have not drawn."""
     path = Path(asked or default)
     if path.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--out must end with .png or .svg, got {path}")
+    in_a_run = (path.parent / "config.json").exists()
+    if path.is_file() and not in_a_run and not is_our_figure(path):
+        raise UserError(f"{path} is there and no picture of ours: name another with --out")
     return path
 
 
@@ -124,7 +128,7 @@ def predict(arguments) -> int:
         logits = trained.net.predict(_seen(trained, pixels))
         shares = Evaluation(logits, np.zeros(1, int)).probabilities[0]
         best = np.argsort(-shares, kind="stable")[: arguments.top]
-        print(path)
+        say(path)
         _bars([trained.class_names[i] for i in best], shares[best])
     return 0
 
@@ -159,7 +163,7 @@ def neighbours(arguments) -> int:
     for path, row, found in zip(arguments.images, distances, numbers, strict=True):
         classes = [loaded.train.class_names[i] for i in loaded.train.labels[found]]
         titles.append([f"{c}\n{d:.3f}" for c, d in zip(classes, row, strict=True)])
-        print(f"{path}: " + ", ".join(f"{c} {d:.3f}" for c, d in zip(classes, row, strict=True)))
+        say(f"{path}: " + ", ".join(f"{c} {d:.3f}" for c, d in zip(classes, row, strict=True)))
     figure = viz.neighbours(
         pixels,
         [Path(path).name for path in arguments.images],
@@ -167,7 +171,7 @@ def neighbours(arguments) -> int:
         titles,
     )
     write_figure(out, figure)
-    print(f"Drawn in {out}")
+    say(f"Drawn in {out}")
     return 0
 
 
@@ -175,7 +179,7 @@ def filters(arguments) -> int:
     out = picture_path(arguments.out, Path(arguments.folder, "filters.png"))
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     write_figure(out, draw_filters(trained.net))
-    print(f"Drawn in {out}")
+    say(f"Drawn in {out}")
     return 0
 
 
@@ -183,4 +187,4 @@ def _bars(names, shares) -> None:
     """Each name with its share (0 … 1), as a number and as a bar."""
     width = max(map(len, names))
     for name, share in zip(names, shares, strict=True):
-        print(f"  {name:{width}}  {share:7.2%}  {'█' * round(40 * share)}")
+        say(f"  {name:{width}}  {share:7.2%}  {'█' * round(40 * share)}")

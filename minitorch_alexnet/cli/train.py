@@ -16,11 +16,13 @@ from ..evaluate import Evaluation
 from ..models import MODELS, options_of
 from ..results import keep_results
 from ..run import read_config
+from ..summary import place
 from ..train import Trainer
-from ..words import duration, place
+from ..words import duration
 from .bar import Bar
 from .interrupt import first_ctrl_c
 from .prepare import prepared
+from .say import say
 
 # Settings that the command line can change: each with its type, the name of its value and its
 # help. Those of a recipe come first.
@@ -100,19 +102,19 @@ def train(arguments) -> int:
     loaded = data.load(config.data, config.data_dir)
     config = replace(config, data=loaded.name, note=config.note or loaded.note)
     if config.note:
-        print(f"Note: {config.note}\n")
+        say(f"Note: {config.note}\n")
     if config.tf32:
         os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
     trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
     if arguments.resume and trainer.resume() and not trainer.finished:
-        print(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
+        say(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
     if not trainer.finished:
         _announce(trainer)
     with Bar.of(trainer) as bar, first_ctrl_c(trainer.stop), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
         trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
     if not trainer.finished:
-        print(
+        say(
             f"Stopped in epoch {trainer.epoch + 1} after batch {trainer.batch}; all is saved."
             f"\nGo on with:  minitorch-alexnet train --resume {folder}"
         )
@@ -178,18 +180,18 @@ def _announce(trainer: Trainer) -> None:
     config, dataset = trainer.config, trainer.train_loader.dataset
     if trainer.taken:
         anew = trainer.net.state_dict().keys() - set(trainer.taken)
-        print(f"From {config.source}: all weights but {', '.join(sorted(anew))}, which start anew.")
-    print(
+        say(f"From {config.source}: all weights but {', '.join(sorted(anew))}, which start anew.")
+    say(
         f"Training {config.model} on {config.data}: {len(dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
         f" {place(trainer.net)}. Run folder: {trainer.folder}"
     )
     if trainer.net.output_device.kind == "cuda":
-        print("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
+        say("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
     images = len(dataset) * (config.epochs - trainer.epoch)
     if 3 * sum(trainer.net.multiply_adds().values()) * images > LONG:
         seconds, memory = trainer.estimate()
-        print(f"This will take about {duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
+        say(f"This will take about {duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
     sys.stdout.flush()  # for whoever reads along in a file
 
 
@@ -198,7 +200,7 @@ def _conclude(trainer: Trainer, part: str, test: Evaluation) -> None:
     config, folder = trainer.config, trainer.folder
     top5 = f", top-5 {test.top(5):.2%}," if len(trainer.class_names) > 10 else ""
     quick = (config.recipe, config.model) == ("quick", "fashion") and config.data in data.DATASETS
-    print(
+    say(
         f"\n{part} accuracy {test.accuracy:.2%}{top5} on {len(test.labels):,} images of"
         f" {config.data}"
         + (", ten crops each," if config.crops == 10 else "")

@@ -20,11 +20,12 @@ import numpy as np
 
 from ..errors import DataError, UserError
 from ..files import whole_file, write_json, write_text
+from ..words import printable
 from ..workers import usable_cores
 from .image_folder import FORMAT, SPLITS, is_prepared, reading, reading_arrays, shard_file
 from .photo import as_photo, examine
 from .processes import process_map
-from .scan import File, Listing, Row, list_files, printable
+from .scan import File, Listing, Row, list_files
 
 SHARD = 2048  # files
 CLAIM = "plan.json"  # in a folder: what it is being filled with

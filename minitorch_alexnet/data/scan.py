@@ -7,6 +7,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from ..errors import DataError
+from ..words import printable
 from .image_folder import SPLITS
 
 LIKE_SPLITS = {"train", "training", "val", "valid", "validation", "test", "testing"}
@@ -160,8 +161,3 @@ class Scan:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def printable(name: str) -> str:
-    """A file's name in valid Unicode: bytes that are none of it become backslash and number."""
-    return name.encode("utf-8", "backslashreplace").decode()
