@@ -9,12 +9,16 @@ from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Config:
     """Everything that decides a training's numbers: the same config and data give the same bits.
 
-    Raises UserError on a setting that is of the wrong type or cannot be.
+    Config(recipe="paper", model="alexnet"): what is not said is the recipe's, or else the default
+    below. A smaller batch than the recipe's has a lower rate in proportion, if lr is not said.
+    Raises UserError on a setting that is unknown, of the wrong type or cannot be.
     """
+
+    recipe: str = "quick"
 
     model: str = "fashion"
     devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
@@ -22,7 +26,6 @@ class Config:
     data: str = "arrays"  # what the images are, or their prepared folder
     note: str = ""  # why they are not the ones hoped for
     data_dir: str | None = None
-    recipe: str = "quick"
     source: str = ""  # the run whose weights to start from; its pixels' scale then holds, too
     freeze: str = ""  # the layers that do not learn, such as "conv1,conv2"
     init: str = "model"  # how the weights start otherwise: INITS
@@ -41,14 +44,18 @@ class Config:
     crops: int = 1  # parts of an image to average over in the test: 1 or 10
     seed: int = 0
 
-    @classmethod
-    def of(cls, recipe: str, **changes) -> "Config":
-        """A recipe's settings, with some of them changed. UserError on an unknown recipe."""
+    def __init__(self, recipe: str = recipe, **said):
         _expect_known("recipe", recipe, RECIPES)
-        return cls(recipe=recipe, **RECIPES[recipe] | changes)
+        usual = {field.name: field.default for field in fields(self)} | RECIPES[recipe]
+        for name in said:
+            _expect_known("setting", name, usual)
+        vars(self).update(usual | said | {"recipe": recipe})  # the class is frozen
+        vars(self)["devices"] = joined(self.devices)  # it may be a sequence
+        self._check()
+        if "lr" not in said:
+            vars(self)["lr"] *= min(1, self.batch_size / usual["batch_size"])
 
-    def __post_init__(self):
-        object.__setattr__(self, "devices", joined(self.devices))  # it may be a sequence
+    def _check(self) -> None:
         for field in fields(self):
             value, default = getattr(self, field.name), field.default
             kinds = {float: float | int, type(None): str | None}

@@ -48,7 +48,7 @@ class Lock:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
-        self._file = FileLock(self.folder / ".lock", timeout=0)
+        self._file = FileLock(self.folder / ".lock", timeout=0, thread_local=False)
 
     def __enter__(self) -> "Lock":
         try:

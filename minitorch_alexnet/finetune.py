@@ -1,6 +1,6 @@
 """Fine-tuning: start from another run's weights, with layers that do not learn."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .data.transforms import Normalize
 from .errors import UserError
@@ -8,27 +8,30 @@ from .graph import Graph
 from .run import Run
 
 
-def start_from(run: Run, net: Graph) -> list[str]:
-    """Give the net the layers of another run that fit, but for the last; name their parameters.
+def start_from(run: Run, net: Graph, class_names: Sequence[str]) -> list[str]:
+    """Give the net the layers of another run that fit; name their parameters.
 
+    class_names: the net's; the last layer is taken only if they are the run's, too
     Raises UserError if none fits.
     """
     mine, theirs = net.state_dict(), run.net.state_dict()
     layers: dict[str, list[str]] = {}
     for name in mine:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
-    layers.popitem()  # the last
-    taken = [
-        name
-        for names in layers.values()
+    fitting = [
+        layer
+        for layer, names in layers.items()
         if all(n in theirs and theirs[n].shape == mine[n].shape for n in names)
-        for name in names
     ]
-    if not taken:
+    *_, last = layers
+    if tuple(class_names) != run.class_names or fitting == [last]:
+        fitting = [layer for layer in fitting if layer != last]
+    if not fitting:
         raise UserError(
             f"no layer of {run.folder} ({run.config.model}) but the last fits this net: start from"
             " a run of the same model"
         )
+    taken = [name for layer in fitting for name in layers[layer]]
     net.load_state_dict(mine | {name: theirs[name] for name in taken})
     return taken
 

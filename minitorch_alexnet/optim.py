@@ -75,10 +75,13 @@ def _descend(w, v, g, momentum, rate, decay):
 
 
 class Schedule:
-    """A learning rate over time. Rates are asked for before a step, errors told after an epoch."""
+    """A learning rate over time. Rates are asked for before a step, errors told after an epoch.
+
+    A step counts by its middle, so that no step has a rate of 0 where a line starts or ends there.
+    """
 
     def rate(self, progress: float) -> float:
-        """ε for the step that starts at `progress` epochs (2.5 is half-way through the third)."""
+        """ε for the step whose middle is at `progress` epochs (2.5: half-way through the third)."""
         raise NotImplementedError(f"{type(self).__name__} needs a rate")
 
     def epoch_done(self, error: float) -> bool:
@@ -125,8 +128,10 @@ class PlateauDecay(Schedule):
         if self.waited < self.patience:
             return False
         self.waited = 0
-        self.dropped = min(self.dropped + 1, self.drops + 1)
-        return self.dropped > self.drops
+        if self.dropped == self.drops:
+            return True
+        self.dropped += 1
+        return False
 
     def state_dict(self):
         return {"best": self.best, "waited": self.waited, "dropped": self.dropped}

@@ -1,9 +1,11 @@
 """A run is the folder of a training: config.json, metrics.csv, checkpoint.npz."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from .config import INITS, Config
 from .data.transforms import Normalize
 from .device import Device
 from .errors import CheckpointError, UserError
-from .files import write_csv, write_json
+from .files import Lock, expect_ours, write_csv, write_json
 from .graph import Graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
@@ -47,6 +49,11 @@ class Run:
     class_names: tuple[str, ...]
     images: tuple[str, np.ndarray]
 
+    @cached_property
+    def lock(self) -> contextlib.AbstractContextManager:
+        """Of the folder."""
+        return Lock(self.folder) if self.folder else contextlib.nullcontext()
+
     def file(self, name: str) -> Path:
         """Of that name in the folder. Raises UserError if there is none."""
         if not self.folder:
@@ -70,7 +77,7 @@ class Run:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise UserError(
                 "the weights are not finite; the checkpoint before stays. Train anew with a lower"
-                f" --lr (it was {sgd.lr:g})"
+                f" lr (its highest rate was {self.config.lr:g})"
             )
         labels, mean = self.images
         arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
@@ -86,15 +93,17 @@ class Run:
         checkpoint.save(self.path, arrays, meta | progress)
         self.write_records(progress["history"])
 
-    def resume(self, sgd: SGD, schedule: Schedule, progress: Iterable[str]) -> dict:
-        """Bring net, normalize, sgd and schedule to where save() left them; return the progress.
+    def resume(self, sgd: SGD, schedule: Schedule, progress: Iterable[str]) -> tuple[Config, dict]:
+        """Bring net, normalize, sgd and schedule to where save() left them.
 
         progress: its names
+        Returns the config then, which may differ in its epochs and places, and the progress.
         Raises CheckpointError on a damaged checkpoint or one of another run.
         """
         arrays, meta = checkpoint.load(self.path)
         with checkpoint.reading(self.path):
-            if replace(Config(**meta["config"]), **_whereabouts(self.config)) != self.config:
+            before = Config(**meta["config"])
+            if replace(before, **_may_change(self.config)) != self.config:
                 raise CheckpointError("this is a run of another config")
             if in_words(self.net) != meta["layers"]:
                 raise CheckpointError("this is a run of another net")
@@ -109,7 +118,7 @@ class Run:
             schedule.load_state_dict(meta["schedule"])
             found = {name: meta[name] for name in progress}
             self.write_records(found["history"])
-        return found
+        return before, found
 
     def write_records(self, history: list[dict]) -> None:
         """Write config.json and metrics.csv: a row an epoch."""
@@ -120,6 +129,14 @@ class Run:
 def is_kept(folder: Path | None) -> bool:
     """Has the folder a checkpoint?"""
     return folder is not None and (folder / "checkpoint.npz").exists()
+
+
+def expect_run_folder(folder: Path) -> None:
+    """UserError if a folder, which may be new or empty, holds anything but a run."""
+    if not is_kept(folder):
+        expect_ours(folder, "config.json")
+        if (folder / "config.json").exists():
+            read_config(folder)
 
 
 def read_config(folder: str | Path) -> Config:
@@ -216,6 +233,7 @@ def under(prefix: str, arrays: dict) -> dict:
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def _whereabouts(config: Config) -> dict:
-    """What may change between two sessions of a run: where the net lives, and where the images."""
-    return {name: getattr(config, name) for name in ("devices", "data", "data_dir", "note")}
+def _may_change(config: Config) -> dict:
+    """What may, between two sessions of a run: its length, and where net and images are."""
+    names = ("epochs", "devices", "data", "data_dir", "note")
+    return {name: getattr(config, name) for name in names}

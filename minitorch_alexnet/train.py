@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,15 @@ from .finetune import freeze, start_from, used_to
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .optim import SGD
-from .run import Run, build_net, check_images, fingerprint, is_kept, load_run
+from .run import (
+    Run,
+    build_net,
+    check_images,
+    expect_run_folder,
+    fingerprint,
+    is_kept,
+    load_run,
+)
 from .streams import stream
 
 PROGRESS = ("epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history")
@@ -59,6 +68,8 @@ class Trainer:
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
         folder = Path(folder) if folder else None
+        if folder:
+            expect_run_folder(folder)
         resumable = is_kept(folder)  # then the weights are there
         shape = dataset.images.shape[1:]
         net = net or build_net(config, dataset.num_classes, shape, draw=not resumable)
@@ -76,9 +87,12 @@ class Trainer:
         self.taken: list[str] = []
         if config.source and not resumable:
             source = load_run(config.source)
-            self.taken = start_from(source, net)
+            self.taken = start_from(source, net, dataset.class_names)
             run.normalize = used_to(source, normalize)
         freeze(net, config.freeze, self.taken)
+        places = (net.device, *(node.device for node in net.nodes.values()))
+        if config.tf32 and not resumable and not any(d.kind == "cuda" for d in places):
+            raise UserError("tf32 is for products on a GPU: leave it out, or take --devices cuda:0")
         self.run, self.config, self.folder = run, config, run.folder
         self.net, self.normalize, self.class_names = net, run.normalize, run.class_names
         self.train_loader = Loader(
@@ -94,7 +108,7 @@ class Trainer:
         self.loss = SoftmaxCrossEntropy()
         self.sgd = SGD(net.named_parameters(), config.lr, config.momentum, config.weight_decay)
         self.schedule = SCHEDULES[config.schedule](config)
-        self.epoch, self.finished = 0, False
+        self.epoch, self.finished, self.stopping, self._claimed = 0, False, False, False
         self.history: list[dict] = []
         self.seconds = self._saved_at = 0.0  # spent training, in all sessions
         self._begin_epoch()
@@ -111,25 +125,39 @@ class Trainer:
         on_step: Callable[["Trainer"], None] = lambda trainer: None,
         on_epoch: Callable[["Trainer"], None] = lambda trainer: None,
     ) -> None:
-        """Train to the end, or to stop(). Raises UserError when the loss is no longer finite."""
-        self.stopping = False
-        self._begin_run()
+        """Train to the end, or to stop().
+
+        Raises UserError when the loss is no longer finite, the training has ended before, or its
+        folder is another's.
+        """
+        if self.finished:
+            raise UserError(
+                f"the training has ended, after {self.epoch} epochs: extend(epochs) makes it longer"
+            )
+        with self.run.lock:
+            self._claim_folder()
+            while not (self.finished or self.stopping):
+                self._learn_epoch(on_step)
+                if not self.stopping:
+                    self._end_epoch()
+                    on_epoch(self)
+            self.stopping = False
+
+    def _learn_epoch(self, on_step: Callable) -> None:
+        """The rest of the epoch's steps, or those until stop()."""
         clock = time.perf_counter()
-        while not self.finished:
-            for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
-                self.sgd.lr = self._rate(self.batch)
-                self._learn(images, labels)
-                now = time.perf_counter()
-                self.seconds, clock = self.seconds + now - clock, now
+        for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
+            self.sgd.lr = self.rate
+            self._learn(images, labels)
+            now = time.perf_counter()
+            self.seconds, clock = self.seconds + now - clock, now
+            try:
                 on_step(self)
-                if self.stopping:
-                    self.save()
-                    return
-                if self._unsaved_seconds() > SAVE_SECONDS:
-                    self.save()
-            self._end_epoch()
-            on_epoch(self)
-            clock = time.perf_counter()
+            finally:  # whatever becomes of it
+                if self.stopping or self._unsaved_seconds() > SAVE_SECONDS:
+                    self._keep()
+            if self.stopping:
+                return
 
     def _learn(self, images, labels) -> None:
         with timing.room_for(self.net, self.config.batch_size):
@@ -177,16 +205,26 @@ class Trainer:
         self.finished = enough or self.epoch >= self.config.epochs
         self._begin_epoch()
         if self.finished or self.epoch == 1 or self._unsaved_seconds() > SAVE_SECONDS / 10:
-            self.save()
+            self._keep()
         elif self.folder:
             self.run.write_records(self.history)
 
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self._rate(self.batch)
+
     def _rate(self, batch: int) -> float:
         """The rate for a batch of this epoch."""
-        return self.schedule.rate(self.epoch + batch / len(self.train_loader))
+        return self.schedule.rate(self.epoch + (batch + 0.5) / len(self.train_loader))
 
     def _what_diverged(self, images) -> str:
-        advice = f"train anew with a lower --lr (it was {self.sgd.lr:g})"
+        advice = f"train anew with a lower lr (its highest rate was {self.config.lr:g})"
+        if is_kept(self.folder):
+            advice += (
+                f", into another folder: {self.folder} keeps the net as it was at its last"
+                " checkpoint, and would come here again"
+            )
         if images is None:  # the weights are spoilt by now
             return (
                 f"the loss is not finite in epoch {self.epoch + 1}, in the last {READ_STEPS}"
@@ -200,20 +238,30 @@ class Trainer:
     # ---- stopping and going on ---------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ask fit to save and return after the step it is in."""
+        """Ask fit to save and return after the step it is in, or before its first."""
         self.stopping = True
 
-    def _begin_run(self) -> None:
+    def save(self) -> None:
+        """Write the run's folder. Raises UserError if there is none, or it holds another run."""
+        if not self.folder:
+            raise UserError("a run without a folder keeps nothing: give Trainer a folder")
+        with self.run.lock:
+            self._claim_folder()
+            self._keep()
+
+    def _claim_folder(self) -> None:
+        """From here on the run can be resumed."""
         if not self.folder:
             return
-        if not self.steps and is_kept(self.folder):
+        if is_kept(self.folder) and not self._claimed:
             raise UserError(
                 f"{self.folder} holds a run already: call resume() first, or take another folder"
             )
-        self.run.write_records(self.history)  # it can be resumed from here on
+        self.run.write_records(self.history)
+        self._claimed = True
 
-    def save(self) -> None:
-        """Write the run's folder, if it has one."""
+    def _keep(self) -> None:
+        """Save, if there is a folder."""
         self._saved_at = self.seconds
         if self.folder:
             self.read_progress()
@@ -223,16 +271,37 @@ class Trainer:
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False, and nothing changed, if there is none yet.
 
+        A config of another number of epochs than the run's makes it longer, or shorter.
         Raises CheckpointError on a damaged checkpoint or one of another run, UserError if the
-        run has no folder.
+        run has no folder, or has those epochs behind it already.
         """
         if not self.folder:
             raise UserError("a run without a folder keeps nothing to resume")
-        if not is_kept(self.folder):
-            return False
-        vars(self).update(self.run.resume(self.sgd, self.schedule, PROGRESS))
-        self._saved_at = self.seconds
+        with self.run.lock:
+            if not is_kept(self.folder):
+                return False
+            before, progress = self.run.resume(self.sgd, self.schedule, PROGRESS)
+        vars(self).update(progress)
+        self._saved_at, self._claimed = self.seconds, True
+        if self.config.epochs != before.epochs:
+            self.extend(self.config.epochs)
         return True
+
+    def extend(self, epochs: int) -> None:
+        """Let the training have so many epochs in all. Raises UserError if as many are done.
+
+        A schedule that depends on the length is that of the new length from here on: one-cycle
+        rises again, step has its steps later. A plateau that has ended the training waits for the
+        next one.
+        """
+        done = self.epoch + (self.batch > 0)
+        if epochs < done or (self.finished and epochs == done):
+            raise UserError(f"{self.epoch} epochs are done already: ask for more than {epochs}")
+        self.config = self.run.config = replace(self.config, epochs=epochs)
+        state = self.schedule.state_dict()
+        self.schedule = SCHEDULES[self.config.schedule](self.config)
+        self.schedule.load_state_dict(state)
+        self.finished = False
 
     def _unsaved_seconds(self) -> float:
         return self.seconds - self._saved_at
@@ -283,6 +352,12 @@ def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:
     if held_out >= len(dataset):
         raise UserError(f"{len(dataset)} images are too few to hold {held_out} out")
     return dataset.subset(order[held_out:]), dataset.subset(order[:held_out])
+
+
+def absent(dataset: ArrayDataset | ImageFolder) -> list[str]:
+    """The classes that a data set has no image of."""
+    counts = np.bincount(dataset.labels, minlength=dataset.num_classes)
+    return [name for name, n in zip(dataset.class_names, counts, strict=True) if not n]
 
 
 def _crop(config: Config, part: tuple, shape: tuple) -> View | CropAndFlip:

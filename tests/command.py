@@ -46,3 +46,8 @@ def weights(folder) -> dict[str, bytes]:
 def picture(path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB")).astype(float)
+
+
+def listed(folder) -> set[str]:
+    """What stands in a folder, but for hidden files."""
+    return {path.name for path in folder.iterdir() if path.name[0] != "."}

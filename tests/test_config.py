@@ -39,16 +39,15 @@ def test_a_changed_config_is_checked_too():
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_with_changes(recipe):
-    config = Config.of(recipe, epochs=3)
+    config = Config(recipe=recipe, epochs=3)
     assert (config.recipe, config.epochs) == (recipe, 3)
     for name, value in RECIPES[recipe].items():
         assert name == "epochs" or getattr(config, name) == value
-    assert Config.of("quick") == Config()
 
 
 def test_an_unknown_recipe():
     with pytest.raises(UserError, match="unknown recipe 'slow': expected one of quick, full"):
-        Config.of("slow")
+        Config(recipe="slow")
 
 
 def test_devices_are_a_string_or_a_sequence():
@@ -58,3 +57,24 @@ def test_devices_are_a_string_or_a_sequence():
         Config(devices=3)
     for devices in ("cpu:1", ["cpu:1"], (Device("cpu:1"),)):
         assert build("fashion", devices=devices, seed=None).device == Device("cpu:1")
+
+
+def test_an_unknown_setting():
+    with pytest.raises(UserError, match="unknown setting 'epoch': expected one of recipe, model"):
+        Config(epoch=3)
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ({}, 0.08),
+        ({"batch_size": 32}, 0.02),
+        ({"batch_size": 32, "lr": 0.08}, 0.08),
+        ({"batch_size": 512}, 0.08),
+        ({"recipe": "small-set", "batch_size": 8}, 0.00025),
+        ({"recipe": "paper", "batch_size": 64}, 0.005),
+    ],
+)
+def test_a_smaller_batch_has_a_lower_rate_if_none_is_said(said, rate):
+    assert Config(**said).lr == pytest.approx(rate, rel=1e-12)
+    assert replace(Config(**said), epochs=7).lr == Config(**said).lr

@@ -17,7 +17,8 @@ def test_another_runs_weights_are_taken_but_for_the_last_layer(tiny_models, tmp_
     Trainer(photographs(), RAW, tmp_path / "source").fit()
     source = load_run(tmp_path / "source")
     config = replace(RAW, source=str(tmp_path / "source"), freeze="conv1", seed=1)
-    other = photographs(40, seed=5)
+    images = photographs(40, seed=5)
+    other = ArrayDataset(images.images, images.labels, ["x", "y", "z"])
     trainer = Trainer(other, config, tmp_path / "tuned")
     assert trainer.taken == ["conv1.weight", "conv1.bias"]
     np.testing.assert_array_equal(trainer.normalize.mean, source.normalize.mean)
@@ -66,11 +67,12 @@ def test_frozen_layers_must_exist_and_do_not_learn(tiny_models):
 def test_layers_are_taken_whole_and_what_starts_anew_is_not_frozen(tiny_models, tmp_path):
     Trainer(photographs(), RAW, tmp_path / "source").fit()
     grey = ArrayDataset(photographs().images[:, :1], photographs().labels)
+    renamed = ArrayDataset(photographs().images, photographs().labels, ["x", "y", "z"])
     config = replace(RAW, model="tiny-merged", source=str(tmp_path / "source"))
     with pytest.raises(UserError, match="no layer of"):  # conv1's bias alone would fit
         Trainer(grey, config)
     with pytest.raises(UserError, match="freeze: fc8 starts anew and has to learn"):
-        Trainer(photographs(), replace(config, freeze="fc8"))
+        Trainer(renamed, replace(config, freeze="fc8"))
     with pytest.raises(UserError, match="freeze: no layer is left that learns"):
         Trainer(photographs(), replace(RAW, freeze="conv1, fc8"))
 
@@ -83,3 +85,12 @@ def test_the_sources_scale_holds(tiny_models, tmp_path):
     trainer = Trainer(larger, replace(RAW, source=str(tmp_path / "source")))
     assert trainer.normalize.scale == scale
     np.testing.assert_allclose(trainer.normalize.mean, trainer.train_loader.dataset.mean, rtol=1e-6)
+
+
+def test_the_last_layer_is_kept_where_the_classes_are_the_same(tiny_models, tmp_path):
+    Trainer(photographs(), RAW, tmp_path / "source").fit()
+    source = load_run(tmp_path / "source")
+    trainer = Trainer(photographs(40, seed=5), replace(RAW, source=str(tmp_path / "source")))
+    for name, value in source.net.state_dict().items():
+        np.testing.assert_array_equal(trainer.net.state_dict()[name], value, err_msg=name)
+    assert trainer.taken == list(trainer.net.state_dict())

@@ -106,3 +106,10 @@ def test_one_cycle_rises_to_the_rate_and_falls_to_nothing():
     schedule = OneCycle(0.4, epochs=10, rise=0.25)
     rates = [schedule.rate(p) for p in (0, 1.25, 2.5, 6.25, 10, 11)]
     np.testing.assert_allclose(rates, [0, 0.2, 0.4, 0.2, 0, 0], atol=1e-15)
+
+
+def test_a_plateau_after_the_last_drop_ends_it_again_and_again():
+    schedule = PlateauDecay(1.0, patience=1, drops=1)
+    told = [schedule.epoch_done(0.5) for _ in range(4)]
+    assert told == [False, False, True, True]
+    assert schedule.rate(0) == pytest.approx(0.1)

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from command import FILES
+from command import FILES, listed
 from small import a_small_net
 
 from minitorch_alexnet.config import Config
@@ -25,7 +25,7 @@ def test_all_that_the_command_line_leaves(garments, tmp_path):
     trainer = Trainer(garments, CONFIG, tmp_path)
     trainer.fit()
     test = keep_results(trainer, garments)
-    assert set(os.listdir(tmp_path)) == FILES
+    assert listed(tmp_path) == FILES
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["test_accuracy"] == test.accuracy
     assert (result["dataset"], result["tested_on"]) == ("arrays", "test")
@@ -44,14 +44,14 @@ def test_there_is_no_picture_of_what_is_none(tmp_path):
     trainer = Trainer(odd, CONFIG, tmp_path / "odd")
     trainer.fit()
     keep_results(trainer, odd)
-    assert set(os.listdir(tmp_path / "odd")) == FILES - {"filters.png", "mistakes.png"}
+    assert listed(tmp_path / "odd") == FILES - {"filters.png", "mistakes.png"}
 
 
 def test_a_net_that_begins_with_no_kernels_tested_on_what_it_was_watched_with(garments, tmp_path):
     trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net(), validation=garments)
     trainer.fit()
     keep_results(trainer, garments)
-    assert set(os.listdir(tmp_path)) == FILES - {"filters.png"}
+    assert listed(tmp_path) == FILES - {"filters.png"}
     assert json.loads((tmp_path / "result.json").read_text())["tested_on"] == "validation"
 
 
@@ -75,7 +75,7 @@ def test_a_net_whose_first_parameter_is_no_weight(garments, tmp_path):
     trainer = Trainer(garments, CONFIG, tmp_path, net=net, validation=garments)
     trainer.fit()
     keep_results(trainer, garments)
-    assert set(os.listdir(tmp_path)) == FILES
+    assert listed(tmp_path) == FILES
     freeze(net, "scale1", ["scale1.factor"])
     assert net["scale1"].params["factor"].frozen
 

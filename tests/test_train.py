@@ -20,8 +20,9 @@ from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Flatten, Linear, SoftmaxCrossEntropy
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
+from minitorch_alexnet.run import read_config
 from minitorch_alexnet.summary import ledger
-from minitorch_alexnet.train import Trainer
+from minitorch_alexnet.train import Trainer, absent
 from minitorch_alexnet.workers import get_workers, set_threads
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
@@ -105,7 +106,7 @@ def test_a_checkpoint_within_an_epoch_is_as_good(garments, tmp_path, monkeypatch
         Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit(on_step=kill)
     again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     assert again.resume()
-    assert (again.epoch, again.batch) == (1, 3)  # killed before the fourth was saved
+    assert (again.epoch, again.batch) == (1, 4)
     again.fit()
     assert_same(again, whole)
 
@@ -145,7 +146,7 @@ def test_a_loss_that_is_not_finite_stops_names_the_layer_and_keeps_the_checkpoin
         if (trainer.epoch, trainer.batch) == (1, 2):
             trainer.net["fc2"].params["bias"].data[3] = np.nan
 
-    with pytest.raises(UserError, match=r"epoch 2, batch 3: .* that of fc2; .* lower --lr"):
+    with pytest.raises(UserError, match=r"epoch 2, batch 3: .* that of fc2; .* lower lr"):
         trainer.fit(on_step=spoil)
     good = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     assert good.resume()
@@ -171,9 +172,9 @@ def test_the_rate_follows_the_schedule_within_an_epoch(garments):
     trainer = Trainer(garments, CONFIG, net=a_small_net())
     rates = []
     trainer.fit(on_step=lambda t: rates.append(t.sgd.lr))
-    progress = np.arange(15) / 5
+    progress = (np.arange(15) + 0.5) / 5
     np.testing.assert_allclose(
-        rates, [0.08 * (p / 0.9 if p < 0.9 else (3 - p) / 2.1) for p in progress], atol=1e-12
+        rates, [0.02 * (p / 0.9 if p < 0.9 else (3 - p) / 2.1) for p in progress], atol=1e-12
     )
 
 
@@ -339,3 +340,140 @@ def test_a_validation_set_that_does_not_go_with_the_training_set_is_refused():
         Trainer(photographs(), RAW, net=tiny(), validation=more)
     with pytest.raises(UserError, match="these have 3×12×12"):
         Trainer(photographs(), RAW, net=tiny(), validation=photographs(10, side=12))
+
+
+# ---- what is accepted has an effect --------------------------------------------------------------
+
+
+def test_a_single_step_learns(garments):
+    trainer = Trainer(garments, Config(epochs=1, batch_size=1000), net=a_small_net())
+    before = trainer.net.state_dict()
+    assert len(trainer.train_loader) == 1
+    trainer.fit()
+    after = trainer.net.state_dict()
+    assert all((after[name] != before[name]).any() for name in before)
+
+
+def test_a_training_that_has_ended_is_extended_or_says_so(garments, tmp_path):
+    config = replace(CONFIG, schedule="step", epochs=2)
+    trainer = Trainer(garments, config, tmp_path, net=a_small_net())
+    trainer.fit()
+    with pytest.raises(UserError, match=r"has ended, after 2 epochs: extend"):
+        trainer.fit()
+    with pytest.raises(UserError, match="2 epochs are done already"):
+        trainer.extend(2)
+    trainer.extend(3)
+    trainer.fit()
+    assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
+    again = Trainer(garments, replace(config, epochs=3), tmp_path, net=a_small_net())
+    assert again.resume()
+    assert again.finished
+    assert_same(again, trainer)
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "step", "plateau"])
+def test_resuming_with_more_epochs_goes_on_by_the_longer_schedule(garments, tmp_path, schedule):
+    short = replace(CONFIG, schedule=schedule, epochs=2)
+    long = replace(short, epochs=8)
+    Trainer(garments, short, tmp_path, net=a_small_net()).fit()
+    trainer = Trainer(garments, long, tmp_path, net=a_small_net())
+    assert trainer.resume()
+    rates = []
+    trainer.fit(on_step=lambda t: rates.append(t.sgd.lr))
+    whole = Trainer(garments, long, net=a_small_net())
+    expected = [whole.schedule.rate((step + 0.5) / 5) for step in range(10, 40)]
+    if schedule == "plateau":  # its rate is what the errors say
+        expected = [trainer.config.lr * f for f in (1, 0.1, 0.01, 0.001)]
+        assert all(np.isclose(rate, expected, rtol=1e-9).any() for rate in rates)
+    else:
+        np.testing.assert_allclose(rates, expected, rtol=1e-12)
+    assert trainer.finished
+    assert read_config(tmp_path).epochs == 8
+
+
+def test_fewer_epochs_than_are_done_are_refused(garments, tmp_path):
+    Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
+    with pytest.raises(UserError, match="3 epochs are done already"):
+        Trainer(garments, replace(CONFIG, epochs=2), tmp_path, net=a_small_net()).resume()
+
+
+def test_stop_before_fit_is_heard(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.stop()
+    trainer.fit()
+    assert trainer.steps == 0
+    trainer.fit(on_step=lambda t: t.stop())
+    assert trainer.steps == 1
+
+
+def test_a_run_without_a_folder_says_that_it_keeps_nothing(garments):
+    with pytest.raises(UserError, match="give Trainer a folder"):
+        Trainer(garments, CONFIG, net=a_small_net()).save()
+
+
+def test_what_a_callback_raises_loses_nothing_that_was_to_be_saved(garments, tmp_path):
+    def closed(trainer):  # as a terminal that is gone
+        trainer.stop()
+        raise OSError("planted")
+
+    with pytest.raises(OSError, match="planted"):
+        Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit(on_step=closed)
+    again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert again.resume()
+    assert again.steps == 1
+
+
+def test_tf32_without_a_gpu_has_no_effect_and_is_refused(garments):
+    with pytest.raises(UserError, match="tf32 is for products on a GPU"):
+        Trainer(garments, replace(CONFIG, tf32=True), net=a_small_net())
+
+
+# ---- whose folder it is --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "checkpoint", "config.json"])
+def test_a_folder_with_other_files_is_not_written_into(garments, tmp_path, name):
+    (tmp_path / name).write_text('{"name": "a project of mine"}')
+    with pytest.raises(UserError):
+        Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_save_does_not_write_over_another_run(garments, tmp_path):
+    Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
+    before = (tmp_path / "checkpoint.npz").read_bytes()
+    with pytest.raises(UserError, match="holds a run already"):
+        Trainer(garments, CONFIG, tmp_path, net=a_small_net()).save()
+    assert (tmp_path / "checkpoint.npz").read_bytes() == before
+
+
+def test_one_run_is_not_trained_twice_at_once(garments, tmp_path):
+    first = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    second = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+
+    def meanwhile(trainer):
+        for act in (second.fit, second.save, second.resume):
+            with pytest.raises(UserError, match="another process is at work"):
+                act()
+
+    first.fit(on_step=meanwhile)
+    whole = Trainer(garments, CONFIG, net=a_small_net())
+    whole.fit()
+    assert_same(first, whole)
+
+
+def test_a_run_that_diverges_late_says_what_its_folder_is_worth(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+
+    def spoil(trainer):
+        if trainer.epoch == 1:
+            trainer.net["fc2"].params["bias"].data[3] = np.nan
+
+    with pytest.raises(UserError, match=r"its highest rate was 0.02\), into another folder"):
+        trainer.fit(on_step=spoil)
+
+
+def test_classes_without_an_image_are_known():
+    dataset = ArrayDataset(photographs().images, photographs().labels % 2, ["a", "b", "c"])
+    assert absent(dataset) == ["c"]
+    assert absent(dataset.subset(dataset.labels == 1)) == ["a", "c"]

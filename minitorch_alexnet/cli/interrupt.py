@@ -4,10 +4,14 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator
 
+# Ctrl-C, kill, and a terminal that is closed (which Windows tells in another way).
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+
 
 @contextlib.contextmanager
 def first_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
-    """Meanwhile the first Ctrl-C (or SIGTERM) calls stop(); a second one ends all at once."""
+    """Meanwhile the first of SIGNALS (Ctrl-C) calls stop(); a second one ends all at once."""
 
     def hear(signum, frame):
         restore()
@@ -17,7 +21,8 @@ def first_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
         for s, handler in before.items():
             signal.signal(s, handler)
 
-    before = {s: signal.signal(s, hear) for s in (signal.SIGINT, signal.SIGTERM)}
+    heard = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]  # by nohup, say
+    before = {s: signal.signal(s, hear) for s in heard}
     try:
         yield
     finally:

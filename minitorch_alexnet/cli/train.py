@@ -1,10 +1,12 @@
 """minitorch-alexnet train"""
 
 import argparse
+import contextlib
+import itertools
 import os
-import sys
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +17,10 @@ from ..errors import UserError
 from ..evaluate import Evaluation
 from ..models import MODELS, options_of
 from ..results import keep_results
-from ..run import read_config
+from ..run import expect_run_folder, is_kept, read_config
 from ..summary import place
-from ..train import Trainer
-from ..words import duration
+from ..train import Trainer, absent
+from ..words import command, duration
 from .bar import Bar
 from .interrupt import first_ctrl_c
 from .prepare import prepared
@@ -29,7 +31,7 @@ from .say import say
 RECIPES_SETTINGS = {
     "epochs": (int, "INT", "passes over the training set"),
     "batch_size": (int, "INT", "images a step"),
-    "lr": (float, "FLOAT", "the highest learning rate"),
+    "lr": (float, "FLOAT", "the highest learning rate; lower in proportion for a smaller batch"),
     "schedule": (str, "STR", "how the rate changes: " + ", ".join(SCHEDULES)),
 }
 SETTINGS = {
@@ -44,25 +46,26 @@ SETTINGS = {
 }
 SWITCHES = ("augment", "tf32")
 # What --resume leaves to the command line.
-MAY_CHANGE = ("command", "do", "resume", "threads", "devices", "data", "data_dir")
+MAY_CHANGE = ("command", "do", "resume", "threads", "devices", "data", "data_dir", "epochs")
 LONG = 1e13  # multiply-adds of a training: what takes minutes, and is announced
+SHOWN = 10  # classes to name on screen
 
 
 def add_commands(add_command) -> None:
-    command = add_command("train", train, "Train a net and keep the run in a folder.")
-    command.add_argument(
+    parser = add_command("train", train, "Train a net and keep the run in a folder.")
+    parser.add_argument(
         "--model",
         metavar="NAME",
         help="the net (default: fashion, for a folder alexnet); any of " + ", ".join(MODELS),
     )
-    command.add_argument(
+    parser.add_argument(
         "--data",
         metavar="NAME|DIR",
         help=f"{', '.join(data.DATASETS)}, or a folder with train/CLASS/* and val/CLASS/* (default:"
         " auto, which is Fashion-MNIST if it can be had, else drawn silhouettes)",
     )
-    command.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
-    command.add_argument(
+    parser.add_argument("--data-dir", metavar="DIR", help="a folder with Fashion-MNIST's files")
+    parser.add_argument(
         "--recipe",
         choices=RECIPES,
         help="what the options below start from (default: quick, for a folder small-set)",
@@ -70,26 +73,26 @@ def add_commands(add_command) -> None:
     for name, (kind, metavar, text) in RECIPES_SETTINGS.items():
         defaults = (f"{r} {RECIPES[r].get(name, getattr(Config, name))}" for r in RECIPES)
         told = f"{text} (default: {', '.join(defaults)})"
-        command.add_argument(_option(name), type=kind, metavar=metavar, help=told)
-    command.add_argument(
+        parser.add_argument(_option(name), type=kind, metavar=metavar, help=told)
+    parser.add_argument(
         "--augment",
         action=argparse.BooleanOptionalAction,
         help="random parts and reflections of the images, or not (default: the recipe's)",
     )
-    command.add_argument(
+    parser.add_argument(
         "--tf32", action="store_true", default=None, help="a GPU's matrix products in TF32"
     )
-    command.add_argument(
+    parser.add_argument(
         "--from", dest="source", metavar="RUN", help="start with this run's weights where they fit"
     )
     for name, (kind, metavar, text) in SETTINGS.items():
-        command.add_argument(_option(name), type=kind, metavar=metavar, help=text)
-    command.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/<date>)")
-    command.add_argument(
+        parser.add_argument(_option(name), type=kind, metavar=metavar, help=text)
+    parser.add_argument("--out", metavar="DIR", help="the run's folder (default: runs/<date>)")
+    parser.add_argument(
         "--resume",
         metavar="RUN",
-        help="go on with this run folder; its own options hold, but for --devices, and for --data"
-        " or --data-dir if the images have moved",
+        help="go on with this run folder; its own options hold, but for --epochs, which makes it"
+        " longer, for --devices, and for --data or --data-dir if the images have moved",
     )
 
 
@@ -105,34 +108,82 @@ def train(arguments) -> int:
         say(f"Note: {config.note}\n")
     if config.tf32:
         os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
-    trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
-    if arguments.resume and trainer.resume() and not trainer.finished:
-        say(f"Going on with {folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
-    if not trainer.finished:
-        _announce(trainer)
-    with Bar.of(trainer) as bar, first_ctrl_c(trainer.stop), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
-        trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
-    if not trainer.finished:
-        say(
-            f"Stopped in epoch {trainer.epoch + 1} after batch {trainer.batch}; all is saved."
-            f"\nGo on with:  minitorch-alexnet train --resume {folder}"
-        )
-        return 130
-    test = keep_results(trainer, loaded.test)
+    with _made(folder) as folder:
+        trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
+    with trainer.run.lock:
+        if arguments.resume and trainer.resume():
+            _go_on(trainer, arguments.epochs)
+        if not trainer.finished and not _fit(trainer):
+            say(
+                f"Stopped in epoch {trainer.epoch + 1} after batch {trainer.batch}; all is saved."
+                f"\nGo on with:  {command('train', '--resume', folder)}"
+            )
+            return 130
+        test = keep_results(trainer, loaded.test)
     _conclude(trainer, "Validation" if loaded.validation is loaded.test else "Test", test)
     return 0
 
 
-def _new_run(arguments) -> tuple[Path, Config]:
-    """Its folder, and the recipe, changed by what the command line says."""
-    folder = Path(arguments.out or time.strftime("runs/%Y-%m-%d-%H%M%S"))
-    if (folder / "config.json").exists():
-        raise UserError(f"{folder} holds a run already: --resume {folder}, or another --out")
+def _go_on(trainer: Trainer, epochs: int | None) -> None:
+    """Say where; epochs: how many were asked for."""
+    if trainer.finished:
+        say(f"{trainer.folder} ended after epoch {trainer.epoch}; --epochs N goes on. Its test:")
+        return
+    say(f"Going on with {trainer.folder} in epoch {trainer.epoch + 1}, batch {trainer.batch + 1}.")
+    if epochs is not None and trainer.history:
+        say(
+            f"It has {epochs} epochs now, over which the schedule {trainer.config.schedule} goes:"
+            f" the rate is {trainer.rate:g} next, and was {trainer.history[-1]['learning_rate']:g}."
+        )
+
+
+def _fit(trainer: Trainer) -> bool:
+    """Train, with a bar; did it come to the end?"""
+    _announce(trainer)
+    with Bar.of(trainer) as bar, first_ctrl_c(trainer.stop), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
+        trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
+    return trainer.finished
+
+
+@contextlib.contextmanager
+def _made(folder: Path | None) -> Iterator[Path]:
+    """The folder, or a new one with the date for its name, which goes again after an error."""
+    if folder:
+        yield folder
+        return
+    dated = _dated_folder()
+    try:
+        yield dated
+    except BaseException:
+        dated.rmdir()
+        raise
+
+
+def _dated_folder() -> Path:
+    name = time.strftime("runs/%Y-%m-%d-%H%M%S")
+    for number in itertools.count(1):
+        folder = Path(name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):  # another training of this second
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def _new_run(arguments) -> tuple[Path | None, Config]:
+    """Its folder, if one is said, and the recipe, changed by what the command line says."""
+    folder = arguments.out and Path(arguments.out)
+    if is_kept(folder):
+        raise UserError(
+            f"{folder} holds a run already: {command('train', '--resume', folder)} goes on with it,"
+            " for a new one take another --out"
+        )
+    if folder:
+        expect_run_folder(folder)
     name = arguments.data or "auto"
     photos = name not in data.DATASETS
     said = {n: getattr(arguments, n) for n in (*RECIPES_SETTINGS, *SETTINGS, *SWITCHES)}
-    config = Config.of(
+    config = Config(
         arguments.recipe or (FOLDER_RECIPE if photos else Config.recipe),
         model=arguments.model or (FOLDER_MODEL if photos else Config.model),
         data=name,
@@ -152,8 +203,8 @@ def _check_before_preparing(config: Config) -> None:
         raise UserError(f"--from: there is no run in {config.source}")
     if "size" in options_of(config.model) and not is_prepared(config.data):
         raise UserError(
-            f"{config.model} reads small images: minitorch-alexnet prepare {config.data} OUT"
-            " --size 64, then train --data OUT"
+            f"{config.model} reads small images:"
+            f" {command('prepare', config.data, 'OUT', '--size', 64)}, then train --data OUT"
         )
 
 
@@ -168,6 +219,7 @@ def _old_run(arguments) -> tuple[Path, Config]:
         "devices": arguments.devices,
         "data": arguments.data,
         "data_dir": _absolute(arguments.data_dir),
+        "epochs": arguments.epochs,
     }
     return folder, replace(config, **{name: value for name, value in moved.items() if value})
 
@@ -179,20 +231,24 @@ def _absolute(path: str | None) -> str | None:
 def _announce(trainer: Trainer) -> None:
     config, dataset = trainer.config, trainer.train_loader.dataset
     if trainer.taken:
-        anew = trainer.net.state_dict().keys() - set(trainer.taken)
-        say(f"From {config.source}: all weights but {', '.join(sorted(anew))}, which start anew.")
+        anew = sorted(trainer.net.state_dict().keys() - set(trainer.taken))
+        but = f" but {', '.join(anew)}, which start anew" if anew else ""
+        say(f"From {config.source}: all weights{but}.")
     say(
         f"Training {config.model} on {config.data}: {len(dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
-        f" {place(trainer.net)}. Run folder: {trainer.folder}"
+        f" {place(trainer.net)}. Highest rate: {config.lr:g}. Run folder: {trainer.folder}"
     )
+    for doing, part in ("learn from", dataset), ("watch it on", trainer.validation):
+        if names := absent(part):
+            told = f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+            say(f"Of {len(names)} classes there is no image to {doing}: {told}")
     if trainer.net.output_device.kind == "cuda":
         say("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
     images = len(dataset) * (config.epochs - trainer.epoch)
     if 3 * sum(trainer.net.multiply_adds().values()) * images > LONG:
         seconds, memory = trainer.estimate()
         say(f"This will take about {duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
-    sys.stdout.flush()  # for whoever reads along in a file
 
 
 def _conclude(trainer: Trainer, part: str, test: Evaluation) -> None:
@@ -207,7 +263,7 @@ def _conclude(trainer: Trainer, part: str, test: Evaluation) -> None:
         + f" after {trainer.epoch} epochs and {trainer.seconds:.0f} s of training."
         f"\nPictures, metrics and the net are in {folder}: curves.png, filters.png,"
         " confusion.png, mistakes.png, metrics.csv, classes.csv, result.json, checkpoint.npz."
-        f"\nNext:  minitorch-alexnet evaluate {folder}"
-        f"\n       minitorch-alexnet predict {folder} YOUR_IMAGE.png"
-        + ("\n       minitorch-alexnet train --recipe full" if quick else "")
+        f"\nNext:  {command('evaluate', folder)}"
+        f"\n       {command('predict', folder, 'YOUR_IMAGE.png')}"
+        + (f"\n       {command('train', '--recipe', 'full')}" if quick else "")
     )

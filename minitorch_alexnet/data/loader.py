@@ -1,5 +1,6 @@
 """Batches in a shuffled order that depends on (seed, epoch) alone, made ready in the background."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ AHEAD = 2  # batches made ready beside the one that travels and the one the net 
 
 class Loader:
     """Iterate over an epoch's batches: images (n, C, h, w) float32 on the device, labels (n,).
+
+    Each time it is iterated over is the next epoch.
 
     normalize: turns pixels into what the net reads
     seed: shuffles each epoch in its own way; None keeps the data set's order
@@ -41,14 +44,14 @@ class Loader:
             raise UserError(f"the batch size must be at least 1, got {batch_size}")
         self.dataset, self.batch_size, self.normalize = dataset, batch_size, normalize
         self.device, self.seed, self.crop, self.colour = Device(device), seed, crop, colour
-        self.waited = 0.0
+        self.waited, self._epochs = 0.0, itertools.count()
 
     def __len__(self) -> int:
         """Batches an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple]:
-        return self.epoch(0)
+        return self.epoch(next(self._epochs))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple]:
         """The batches of an epoch, from batch `start` on."""

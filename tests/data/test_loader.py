@@ -316,3 +316,10 @@ def test_batch_size_below_1(bad):
 def test_unknown_device():
     with pytest.raises(UserError, match="unknown device 'tpu'"):
         loader(device="tpu")
+
+
+def test_each_iteration_is_the_next_epoch():
+    batches = loader(seed=3)
+    for epoch in range(3):
+        assert order(batches) == order(loader(seed=3).epoch(epoch))
+    assert order(batches) != order(batches)
