@@ -136,6 +136,8 @@ class Trainer:
             )
         with self.run.lock:
             self._claim_folder()
+            if self.stopping:
+                self._keep()
             while not (self.finished or self.stopping):
                 self._learn_epoch(on_step)
                 if not self.stopping:

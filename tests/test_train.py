@@ -363,7 +363,10 @@ def test_a_training_that_has_ended_is_extended_or_says_so(garments, tmp_path):
     with pytest.raises(UserError, match="2 epochs are done already"):
         trainer.extend(2)
     trainer.extend(3)
-    trainer.fit()
+    rates = []
+    trainer.fit(on_step=lambda t: rates.append(t.sgd.lr))
+    lr = config.lr  # falls at 1.5 and 2.25 of three epochs
+    np.testing.assert_allclose(rates, [lr * 0.1] + [lr * 0.01] * 4, rtol=1e-12)
     assert [row["epoch"] for row in trainer.history] == [1, 2, 3]
     again = Trainer(garments, replace(config, epochs=3), tmp_path, net=a_small_net())
     assert again.resume()
@@ -402,8 +405,10 @@ def test_stop_before_fit_is_heard(garments, tmp_path):
     trainer.stop()
     trainer.fit()
     assert trainer.steps == 0
-    trainer.fit(on_step=lambda t: t.stop())
-    assert trainer.steps == 1
+    again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert again.resume()
+    again.fit(on_step=lambda t: t.stop())
+    assert again.steps == 1
 
 
 def test_a_run_without_a_folder_says_that_it_keeps_nothing(garments):
