@@ -136,13 +136,13 @@ class Trainer:
             )
         with self.run.lock:
             self._claim_folder()
-            if self.stopping:
-                self._keep()
             while not (self.finished or self.stopping):
                 self._learn_epoch(on_step)
                 if not self.stopping:
                     self._end_epoch()
-                    on_epoch(self)
+                    self._tell(on_epoch)
+            if self.stopping:
+                self._keep()
             self.stopping = False
 
     def _learn_epoch(self, on_step: Callable) -> None:
@@ -153,13 +153,19 @@ class Trainer:
             self._learn(images, labels)
             now = time.perf_counter()
             self.seconds, clock = self.seconds + now - clock, now
-            try:
-                on_step(self)
-            finally:  # whatever becomes of it
-                if self.stopping or self._unsaved_seconds() > SAVE_SECONDS:
-                    self._keep()
+            self._tell(on_step)
             if self.stopping:
                 return
+            if self._unsaved_seconds() > SAVE_SECONDS:
+                self._keep()
+
+    def _tell(self, callback: Callable) -> None:
+        """Whatever it raises (its terminal is gone, say), no step is lost."""
+        try:
+            callback(self)
+        except BaseException:
+            self._keep()
+            raise
 
     def _learn(self, images, labels) -> None:
         with timing.room_for(self.net, self.config.batch_size):

@@ -98,15 +98,20 @@ def test_a_checkpoint_within_an_epoch_is_as_good(garments, tmp_path, monkeypatch
     class Killed(BaseException):
         pass
 
-    def kill(trainer):
-        if trainer.epoch == 1 and trainer.batch == 4:
-            raise Killed
+    first = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    backward = first.net.backward
 
+    def kill(dy):
+        if (first.epoch, first.batch) == (1, 3):
+            raise Killed
+        return backward(dy)
+
+    monkeypatch.setattr(first.net, "backward", kill)
     with pytest.raises(Killed):
-        Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit(on_step=kill)
+        first.fit()
     again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     assert again.resume()
-    assert (again.epoch, again.batch) == (1, 4)
+    assert (again.epoch, again.batch) == (1, 3)
     again.fit()
     assert_same(again, whole)
 
@@ -409,6 +414,18 @@ def test_stop_before_fit_is_heard(garments, tmp_path):
     assert again.resume()
     again.fit(on_step=lambda t: t.stop())
     assert again.steps == 1
+
+
+def test_stop_between_two_epochs_saves(garments, tmp_path):
+    whole = Trainer(garments, CONFIG, net=a_small_net())
+    whole.fit()
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.fit(on_epoch=lambda t: t.stop() if t.epoch == 2 else None)
+    again = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    assert again.resume()
+    assert (again.epoch, again.batch) == (2, 0)
+    again.fit()
+    assert_same(again, whole)
 
 
 def test_a_run_without_a_folder_says_that_it_keeps_nothing(garments):
