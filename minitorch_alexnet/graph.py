@@ -319,6 +319,11 @@ class Graph:
         return next(reversed(self.nodes.values()))
 
     @property
+    def devices(self) -> list[Device]:
+        """Where it lives: the input's device, then the others as its nodes name them."""
+        return list(dict.fromkeys((self.device, *(n.device for n in self.nodes.values()))))
+
+    @property
     def output_device(self) -> Device:
         """Where the output lives, and the loss."""
         return self.last.device

@@ -94,7 +94,7 @@ def _times(shape):
 
 def place(net: Graph) -> str:
     """Where a net lives, and with how many threads it is computed."""
-    devices = dict.fromkeys(str(d) for d in (net.device, *(n.device for n in net.nodes.values())))
+    devices = list(map(str, net.devices))
     count = get_workers().threads
     threads = f"{count} thread{'s' * (count > 1)}"
-    return threads if list(devices) == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"
+    return threads if devices == ["cpu:0"] else f"on {' and '.join(devices)}, {threads}"

@@ -90,8 +90,7 @@ class Trainer:
             self.taken = start_from(source, net, dataset.class_names)
             run.normalize = used_to(source, normalize)
         freeze(net, config.freeze, self.taken)
-        places = (net.device, *(node.device for node in net.nodes.values()))
-        if config.tf32 and not resumable and not any(d.kind == "cuda" for d in places):
+        if config.tf32 and not resumable and all(d.kind == "cpu" for d in net.devices):
             raise UserError("tf32 is for products on a GPU: leave it out, or take --devices cuda:0")
         self.run, self.config, self.folder = run, config, run.folder
         self.net, self.normalize, self.class_names = net, run.normalize, run.class_names
@@ -327,7 +326,8 @@ class Trainer:
 
     def validate(self) -> Evaluation:
         """The net's answers to the images that were held out."""
-        return evaluate(self.net, *self.views(self.validation))
+        with timing.room_for(self.net, self.config.batch_size):
+            return evaluate(self.net, *self.views(self.validation))
 
     def estimate(self) -> tuple[float, int]:
         """About how many seconds the rest will take, and how many bytes of memory it will hold.
@@ -335,7 +335,8 @@ class Trainer:
         Takes the time of a step's forward and backward, from which nothing is learnt.
         """
         batch = min(self.config.batch_size, len(self.train_loader.dataset))
-        seconds = timing.learning_seconds(self.net, batch)
+        with timing.room_for(self.net, batch):
+            seconds = timing.learning_seconds(self.net, batch)
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch
         tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part

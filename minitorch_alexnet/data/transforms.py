@@ -27,12 +27,13 @@ class Normalize:
 
     def __call__(self, images, device, shift: np.ndarray | None = None):
         """shift: (n, C, 1, 1), what ColourNoise adds to each image."""
-        x = device.array(images).astype(np.float32)
-        x -= device.array(centre(self.mean.shape, x.shape)(self.mean))
-        if shift is not None:
-            x += device.array(shift)
-        x /= self.scale
-        return x
+        with device.current():
+            x = device.array(images).astype(np.float32)
+            x -= device.array(centre(self.mean.shape, x.shape)(self.mean))
+            if shift is not None:
+                x += device.array(shift)
+            x /= self.scale
+            return x
 
 
 @dataclass(frozen=True)
