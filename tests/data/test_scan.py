@@ -171,9 +171,7 @@ def test_a_folder_one_level_off_is_refused_and_the_right_one_named(tmp_path, fil
 @pytest.mark.parametrize("below", ["", "train/", "train/images/"])
 def test_one_class_is_nothing_to_learn(tmp_path, below):
     source = folder(tmp_path, *classes("cat/2023", "cat/2024", below=below, count=10))
-    with pytest.raises(
-        DataError, match=r"one folder alone, (cat|images), and one class is nothing"
-    ):
+    with pytest.raises(DataError, match=r"one folder alone, (cat|images), and one class"):
         list_files(source)
 
 
