@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
+from ..data.walk import QUIET
 from ..errors import UserError
 from ..words import command as as_typed
 from .say import say
@@ -84,6 +85,7 @@ def _told(summary: Summary, out: Path) -> str:
         )
         with open(summary.report, encoding="utf-8", newline="") as file:
             refused = [row for row in csv.DictReader(file) if row["used"] == "no"]
+        refused.sort(key=lambda row: row["what"] in QUIET)
         lines += [f"  {row['file']}: {row['what']}" for row in refused[:SHOWN]]
         lines += [f"  … and {len(refused) - SHOWN:,} more"] * (len(refused) > SHOWN)
     return "\n".join(lines)

@@ -34,7 +34,7 @@ def examine(path: str | Path) -> tuple[Image.Image, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on size; ours is the one that counts
-            with Image.open(path) as image:
+            with Image.open(path, formats=formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 orientation = image.getexif().get(ExifTags.Base.Orientation)

@@ -20,6 +20,7 @@ SYSTEM = {
     *("__pycache__", "network trash folder", "temporary items"),
 }
 OF_THE_SYSTEM, HIDDEN = "the system's, not yours", "hidden"
+QUIET = (OF_THE_SYSTEM, HIDDEN)  # reasons that surprise nobody
 LINKED = "a link to what is here already"
 NO_FILE = "neither a file nor a folder, nor a link to one"
 # What else there is, and how it becomes an image
@@ -71,8 +72,9 @@ class Walk:
         self.files: list[Found] = []
         self.folders: list[str] = []
         self.aside: dict[str, str] = {}
-        known = Image.registered_extensions()
-        self._endings = {ending for ending, kind in known.items() if kind in formats()}
+        read = formats()  # first: its plugins bring endings of their own
+        endings = Image.registered_extensions()
+        self._endings = {ending for ending, kind in endings.items() if kind in read}
         self._seen: set = set()
         self._links: deque[str] = deque()
 
@@ -129,14 +131,13 @@ class Walk:
                 self.files.append(Found(path, status.st_size))
 
     def why(self, folder: str) -> str:
-        """What most of the files in a folder are, if no images: "2 files: HEIC, which …", or ""."""
+        """What the files in a folder are, if no images: "2 files: HEIC, which takes …", or ""."""
         within = folder and f"{folder}/"
-        kinds = Counter(why for path, why in self.aside.items() if path.startswith(within))
-        told = [kind for kind in (*KINDS, NO_IMAGE, LINKED) if kinds[kind]]
-        if not told:
-            return ""
-        kind = max(told, key=lambda kind: (kind in KINDS, kinds[kind]))
-        return f"{kinds[kind]:,} files: {kind}"
+        counts = Counter(why for path, why in self.aside.items() if path.startswith(within))
+        found = [kind for kind in KINDS if counts[kind]] or [
+            k for k in (NO_IMAGE, LINKED) if counts[k]
+        ]
+        return "; ".join(f"{counts[kind]:,} files: {kind}" for kind in found)
 
 
 def _status(path: str) -> os.stat_result | None:

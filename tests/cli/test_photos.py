@@ -66,14 +66,15 @@ def test_of_many_unusable_files_the_first_are_named(photographs, place, capsys):
     shutil.copytree(photographs / "val", place / "mine/val")
     for number in range(15):
         (place / f"mine/val/grün/x{number:02}.jpg").write_text("no image")
+    (place / "mine/val/grün/.DS_Store").touch()  # sorted before them, and less of a surprise
     shutil.copytree(photographs / "val", place / "mine/train")
     assert call("prepare", "mine", "out", "--size", "24", "--processes", "1") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("15 images could not be used")
+    assert lines[1].startswith("15 images could not be used, 1 other")
     assert [line.split(":")[0] for line in lines[2:12]] == [
         f"  val/grün/x{number:02}.jpg" for number in range(10)
     ]
-    assert lines[12] == "  … and 5 more"
+    assert lines[12] == "  … and 6 more"
 
 
 def test_ctrl_c_leaves_what_the_same_command_goes_on_with(photographs, monkeypatch, capsys):

@@ -219,6 +219,7 @@ def test_folders_that_every_data_set_has_are_no_classes(tmp_path, names):
         ("birds-train-v2", "birds-validation-v2"),
         ("train", "eval_data"),
         ("my training photos", "dev"),
+        ("birdsTrain", "birdsTest"),
     ],
 )
 def test_splits_of_other_names_are_taken_and_said(tmp_path, train, val):
@@ -228,7 +229,9 @@ def test_splits_of_other_names_are_taken_and_said(tmp_path, train, val):
     assert {row.split for row in list_files(folder(tmp_path, f"{val}/cat/a.txt")).aside} == {"val"}
 
 
-@pytest.mark.parametrize("names", [("trains", "testudo"), ("training shoes", "running shoes")])
+@pytest.mark.parametrize(
+    "names", [("trains", "testudo"), ("training shoes", "running shoes"), ("trainer", "tester")]
+)
 def test_classes_that_only_sound_like_splits(tmp_path, names):
     source = folder(tmp_path, *classes(*names, "evaluators", "devil", "valley", count=10))
     assert list_files(source).class_names == sorted([*names, "evaluators", "devil", "valley"])
@@ -259,6 +262,13 @@ def test_in_a_folder_for_training_they_are_classes(tmp_path, names):
 def test_splits_are_never_made_classes(tmp_path, names, word):
     with pytest.raises(DataError, match=word):
         list_files(folder(tmp_path, *classes(*names, count=10)))
+
+
+def test_plain_names_come_before_others(tmp_path):
+    for split in "train", "val", "train_masks", "val_masks", "train_small":
+        folder(tmp_path, *classes(*PETS, below=f"{split}/"))
+    assert {file.path.split("/")[0] for file in list_files(tmp_path).files} == {"train", "val"}
+    assert "Left aside beside train: train_masks, train_small, val_masks." in told(tmp_path)
 
 
 def test_of_three_splits_the_test_is_left_aside(tmp_path):
@@ -292,6 +302,14 @@ def test_val_may_be_a_link_that_leads_nowhere(tmp_path):
     source = folder(tmp_path, *classes(*PETS, below="train/", count=10))
     (source / "val").symlink_to("gone")
     assert "val is left aside" in told(source)
+
+
+def test_classes_are_in_the_order_of_their_names(tmp_path):
+    """Not of their paths, where a / is more than a -."""
+    source = folder(tmp_path, *classes("a-b", "a", "a b", "B", count=10))
+    names = list_files(source).class_names
+    assert names == ["B", "a", "a b", "a-b"]
+    assert all(path.startswith(f"{name}/") for _, name, path in found(source))
 
 
 # ---- classes -----------------------------------------------------------------------------------
@@ -362,15 +380,17 @@ def test_where_there_is_nothing_else_it_is_said_too(tmp_path, monkeypatch):
 
 
 def test_formats_of_plugins_are_taken(tmp_path, monkeypatch):
-    known = {".png": "PNG", ".heic": "HEIF", ".jxl": "JXL", ".eps": "EPS"}
+    known = {".png": "PNG", ".eps": "EPS"}
+
+    def formats():
+        known.update({".heic": "HEIF", ".jxl": "JXL"})  # as a plugin does
+        return "PNG", "HEIF", "JXL"
+
     monkeypatch.setattr(walk.Image, "registered_extensions", lambda: known)
-    monkeypatch.setattr(walk, "formats", lambda: ("PNG", "HEIF", "JXL"))
+    monkeypatch.setattr(walk, "formats", formats)
     source = folder(tmp_path, "train/a/x.heic", "train/b/y.JXL", "val/a/z.png", "val/b/q.eps")
-    assert [path for _, _, path in found(source)] == [
-        "train/a/x.heic",
-        "train/b/y.JXL",
-        "val/a/z.png",
-    ]
+    paths = [path for _, _, path in found(source)]
+    assert paths == ["train/a/x.heic", "train/b/y.JXL", "val/a/z.png"]
 
 
 # ---- Tiny-ImageNet's table -----------------------------------------------------------------------
