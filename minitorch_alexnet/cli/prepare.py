@@ -20,7 +20,9 @@ def add_commands(add_command) -> None:
     command = add_command(
         "prepare", prepare_folder, "Make a folder of photographs ready for training, once."
     )
-    command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
+    command.add_argument(
+        "source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*, or CLASS/*"
+    )
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
     command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(

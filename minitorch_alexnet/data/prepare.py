@@ -60,8 +60,9 @@ def prepare(
 ) -> Summary:
     """Make an image of size × size of every image file below `source`, into the folder `out`.
 
-    source: train/CLASS/… and val/CLASS/…, or Tiny-ImageNet's val; without val, or with classes
-        right in `source`, every tenth file of a class is held out for validation
+    source: train/CLASS/… and val/CLASS/…, or by like names, such as Training and Testing, or
+        Tiny-ImageNet's val; without val, or with classes right in `source`, every tenth file of a
+        class is held out for validation. No file is taken twice, whatever links lead to it
     processes: that read images; default one a usable core. A script that starts more than one
         needs the usual `if __name__ == "__main__":`
     on_image: called as on_image(done, total), in files

@@ -14,7 +14,7 @@ from .photo import formats
 # What cameras, network drives and systems leave: thumbnails, copies, the deleted
 SYSTEM = {
     *("@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot", "@tmp", "$recycle.bin"),
-    *("recycler", "system volume information", "lost+found", "__macosx", "thumbs"),
+    *("recycler", "system volume information", "lost+found", "found.000", "__macosx", "thumbs"),
     *("thumbnails", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "thmbnl"),
     *("picasa originals", "picasaoriginals", "picasa.ini", "ipod photo cache", "_gsdata_"),
     *("__pycache__", "network trash folder", "temporary items"),
@@ -137,7 +137,9 @@ class Walk:
         found = [kind for kind in KINDS if counts[kind]] or [
             k for k in (NO_IMAGE, LINKED) if counts[k]
         ]
-        return "; ".join(f"{counts[kind]:,} files: {kind}" for kind in found)
+        return "; ".join(
+            f"{counts[kind]:,} file{'s' * (counts[kind] > 1)}: {kind}" for kind in found
+        )
 
 
 def _status(path: str) -> os.stat_result | None:

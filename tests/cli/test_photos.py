@@ -110,7 +110,7 @@ def test_it_is_said_how_the_folders_were_understood(photographs, place, capsys):
     assert call("prepare", "mine", "out", "--size", "24", "--processes", "1") == 0
     told = capsys.readouterr().out
     assert "for training: seg_train/seg_train, for validation seg_test/seg_test." in told
-    assert "left aside: seg_train/seg_train/raw (1 files: a camera's raw file" in told
+    assert "left aside: seg_train/seg_train/raw (1 file: a camera's raw file" in told
 
 
 def test_the_command_that_comes_next_can_be_typed(photographs, place, capsys):

@@ -375,7 +375,7 @@ def test_where_there_is_nothing_else_it_is_said_too(tmp_path, monkeypatch):
         list_files(
             folder(tmp_path / "a", "cat/a.heic", "dog/b.HEIC", "dog/c.txt", "dog/d.txt", "e.txt")
         )
-    with pytest.raises(DataError, match="one class is nothing to tell apart; 1 files: HEIC"):
+    with pytest.raises(DataError, match="one class is nothing to tell apart; 1 file: HEIC"):
         list_files(folder(tmp_path / "b", "cat/a.heic", *classes("dog", count=10)))
 
 
