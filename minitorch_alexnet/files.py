@@ -88,8 +88,9 @@ def expect_ours(folder: str | Path, mark: str) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """In UTF-8. What is no text in a name of a file becomes \\udcff, as JSON has it."""
     with whole_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: str | Path, value) -> None:

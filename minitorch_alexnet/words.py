@@ -1,6 +1,10 @@
 """Numbers, names and commands in words."""
 
+import os
 import shlex
+import string
+
+PLAIN = f"{string.ascii_letters}{string.digits}/._-"  # to any shell
 
 
 def duration(seconds: float) -> str:
@@ -31,4 +35,12 @@ def _escaped(character: str) -> str:
 
 def command(*words) -> str:
     """A command of ours as it can be typed: command("train", "--resume", folder)."""
-    return "minitorch-alexnet " + shlex.join(map(str, words))
+    return " ".join(["minitorch-alexnet", *(_quoted(str(word)) for word in words)])
+
+
+def _quoted(word: str) -> str:
+    """For a shell; a word that cannot be printed as bytes: $'caf\\351'."""
+    if word.isprintable():
+        return shlex.quote(word)
+    letters = (chr(b) if chr(b) in PLAIN else f"\\{b:03o}" for b in os.fsencode(word))
+    return f"$'{''.join(letters)}'"

@@ -170,6 +170,15 @@ def test_json_is_readable_and_ends_its_line(tmp_path):
     assert text.endswith("}\n")
 
 
+def test_names_of_files_that_are_no_text(tmp_path):
+    """JSON gives them back; elsewhere they can be read, in UTF-8 like all else."""
+    name = os.fsdecode(b"gr\xfcn \xff") + "é"
+    write_json(tmp_path / "x", {name: [name]})
+    assert json.loads((tmp_path / "x").read_text(encoding="utf-8")) == {name: [name]}
+    write_text(tmp_path / "x", name)
+    assert (tmp_path / "x").read_text(encoding="utf-8") == r"gr\udcfcn \udcff" + "é"
+
+
 def test_a_planted_link_in_the_place_of_the_part_is_not_followed(tmp_path, monkeypatch):
     monkeypatch.setattr(files.secrets, "token_hex", lambda count: "known")
     (tmp_path / "private").write_text("old")

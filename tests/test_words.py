@@ -40,3 +40,10 @@ def test_a_command_can_be_typed():
     assert shlex.split(command("train", "--resume", "my runs/it's")) == [
         "minitorch-alexnet", "train", "--resume", "my runs/it's",
     ]  # fmt: skip
+
+
+def test_a_name_that_cannot_be_printed_can_be_typed_in_a_command():
+    name = "é'/\udce9 \n"
+    assert command("evaluate", name) == (
+        r"minitorch-alexnet evaluate $'\303\251\047/\351\040\012'"  # as bash, zsh and ksh read it
+    )

@@ -1,13 +1,16 @@
 """minitorch-alexnet prepare"""
 
 import csv
+import os
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
+from ..data.walk import QUIET
 from ..errors import UserError
+from ..words import command as as_typed
 from .say import say
 
 SHOWN = 10  # unusable files to name on screen
@@ -17,7 +20,9 @@ def add_commands(add_command) -> None:
     command = add_command(
         "prepare", prepare_folder, "Make a folder of photographs ready for training, once."
     )
-    command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
+    command.add_argument(
+        "source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*, or CLASS/*"
+    )
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
     command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(
@@ -28,7 +33,7 @@ def add_commands(add_command) -> None:
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
-    say(f"Next:  minitorch-alexnet train --data {out}")
+    say(f"Next:  {as_typed('train', '--data', out)}")
     return 0
 
 
@@ -39,17 +44,24 @@ def prepared(folder: str) -> str:
         return folder
     if is_begun(source):
         raise UserError(f"{folder} is prepared in part only: repeat the prepare that began it")
-    out = source.resolve().with_name(source.resolve().name + "-prepared")
-    if not is_prepared(out):
-        say(f"{source} is prepared first, in {out}")
-    say(_told(_with_bar(source, out), out))
+    there = source.resolve()
+    out = there.with_name(f"{there.name}-prepared")
+    if not is_prepared(out) and not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise UserError(
+            f"nothing can be written in {out.parent}; prepare elsewhere:"
+            f" {as_typed('prepare', folder, 'OUT')}, then {as_typed('train', '--data', 'OUT')}"
+        )
+    say(_told(_with_bar(source, out, first=f"{source} is prepared first, in {out}"), out))
     return str(out)
 
 
-def _with_bar(source, out, size=256, processes=None) -> Summary:
-    with tqdm(unit=" files", disable=None, dynamic_ncols=True) as bar:
+def _with_bar(source, out, size=256, processes=None, first="") -> Summary:
+    """first: what to say once there is something to do"""
+    with tqdm(unit=" files", disable=None, dynamic_ncols=True, delay=0.1) as bar:
 
         def on_image(done: int, total: int) -> None:
+            if first and not bar.total:
+                say(first)
             bar.total = total
             bar.update(done - bar.n)
 
@@ -67,6 +79,7 @@ def _told(summary: Summary, out: Path) -> str:
         f"{summary.train:,} training and {summary.val:,} validation images in {out}, of"
         f" {len(names):,} classes: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
     ]
+    lines += summary.notes
     if summary.unusable or summary.aside:
         lines.append(
             f"{summary.unusable:,} images could not be used, {summary.aside:,} other files or"
@@ -74,6 +87,7 @@ def _told(summary: Summary, out: Path) -> str:
         )
         with open(summary.report, encoding="utf-8", newline="") as file:
             refused = [row for row in csv.DictReader(file) if row["used"] == "no"]
+        refused.sort(key=lambda row: row["what"] in QUIET)
         lines += [f"  {row['file']}: {row['what']}" for row in refused[:SHOWN]]
         lines += [f"  … and {len(refused) - SHOWN:,} more"] * (len(refused) > SHOWN)
     return "\n".join(lines)

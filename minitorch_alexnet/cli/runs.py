@@ -13,6 +13,7 @@ from ..evaluate import Evaluation, evaluate, features, nearest, views
 from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
+from ..words import printable
 from .say import say
 
 SHOWN = 20  # classes to name on screen
@@ -166,7 +167,7 @@ def neighbours(arguments) -> int:
         say(f"{path}: " + ", ".join(f"{c} {d:.3f}" for c, d in zip(classes, row, strict=True)))
     figure = viz.neighbours(
         pixels,
-        [Path(path).name for path in arguments.images],
+        [printable(Path(path).name) for path in arguments.images],
         [loaded.train.images[found] for found in numbers],
         titles,
     )

@@ -1,5 +1,6 @@
 """Data sets by name."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +59,18 @@ def load(name: str = "auto", data_dir: str | None = None) -> Data:
 
 def _folder(name: str) -> Data:
     if not name or not Path(name).is_dir():
-        raise DataError(
-            f"unknown data set {name!r}: expected one of {', '.join(DATASETS)}, or a folder of"
-            " images (--data says where it is now)"
-        )
+        raise DataError(_no_folder(name))
     train, val = image_folder.load(name)
     return Data(str(Path(name).resolve()), train, val, validation=val)
+
+
+def _no_folder(name: str) -> str:
+    """What is wrong with it: images that have moved, a file, a name that is none."""
+    if name and os.path.lexists(name):
+        return f"{name} is no folder: expected one of images"
+    if os.path.isabs(name):
+        return f"there is no folder {name}; if the images have moved, --data says where it is now"
+    known = ", ".join(DATASETS)
+    return (
+        f"unknown data set {name!r}: expected one of {known}, or a folder of images that is there"
+    )

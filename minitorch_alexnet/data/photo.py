@@ -1,5 +1,8 @@
 """One image file, made into what a net was trained on."""
 
+import contextlib
+import functools
+import importlib
 import warnings
 from pathlib import Path
 
@@ -9,6 +12,12 @@ from PIL import ExifTags, Image, ImageOps
 from ..errors import DataError
 
 MAX_PIXELS = 100_000_000
+# What Pillow may take a file for, whatever its name: pictures alone, none of which runs a program
+FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF", "JXL"),
+    *("QOI", "PCX", "SGI", "SUN", "PSD", "TGA"),
+)
+PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # used where they are installed
 KINDS = {"1": "1 bit", "L": "greyscale", "LA": "greyscale", "P": "palette", "F": "floating point"}
 
 
@@ -25,7 +34,7 @@ def examine(path: str | Path) -> tuple[Image.Image, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's on size; ours is the one that counts
-            with Image.open(path) as image:
+            with Image.open(path, formats=formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
                 orientation = image.getexif().get(ExifTags.Base.Orientation)
@@ -37,6 +46,16 @@ def examine(path: str | Path) -> tuple[Image.Image, list[str]]:
         raise DataError(f"{path} has more than {MAX_PIXELS:,} pixels; make it smaller") from None
     except Exception as error:  # damaged bytes make the readers raise all sorts of things
         raise DataError(f"cannot read {path} as an image: {error}") from error
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """Those of FORMATS that this Pillow and its plugins read."""
+    for plugin in PLUGINS:
+        with contextlib.suppress(ImportError):
+            getattr(importlib.import_module(plugin), "register_heif_opener", lambda: None)()
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _common_mode(image: Image.Image) -> Image.Image:

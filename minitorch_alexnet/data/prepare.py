@@ -39,6 +39,7 @@ class Summary:
     aside: files that were not tried, and class folders without any image
     report: the CSV file that names them all, and the images that something was done to
     class_names: in the order of their numbers
+    notes: how the folders were understood, where that is not plain
     """
 
     train: int
@@ -47,6 +48,7 @@ class Summary:
     aside: int
     report: Path
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def prepare(
@@ -58,8 +60,9 @@ def prepare(
 ) -> Summary:
     """Make an image of size × size of every image file below `source`, into the folder `out`.
 
-    source: train/CLASS/… and val/CLASS/…, or Tiny-ImageNet's val; without val, or with classes
-        right in `source`, every tenth file of a class is held out for validation
+    source: train/CLASS/… and val/CLASS/…, or by like names, such as Training and Testing, or
+        Tiny-ImageNet's val; without val, or with classes right in `source`, every tenth file of a
+        class is held out for validation. No file is taken twice, whatever links lead to it
     processes: that read images; default one a usable core. A script that starts more than one
         needs the usual `if __name__ == "__main__":`
     on_image: called as on_image(done, total), in files
@@ -77,7 +80,7 @@ def prepare(
     listing = list_files(source)
     claim = _begin(out, listing, size)
     if is_prepared(out):
-        return _summary(out)
+        return _summary(out, listing)
     shards, done, total = list(_shards(listing)), 0, len(listing.files)
     with process_map(processes) as mapped:
         for split, number, files in shards:
@@ -87,7 +90,7 @@ def prepare(
                 _make_shard(out, split, number, files, results, size)
             done += len(files)
     _finish(out, claim, listing, shards)
-    return _summary(out)
+    return _summary(out, listing)
 
 
 def is_begun(folder: str | Path) -> bool:
@@ -158,7 +161,7 @@ def _make_shard(
         for file, (image, what) in zip(files, results, strict=True):
             if what:
                 used = "no" if image is None else "yes"
-                report.append(Row(split, printable(file.path), used, what))
+                report.append(Row(split, printable(file.path), used, printable(what)))
             if image is not None:
                 npy.write(image)
                 labels.append(file.label)
@@ -229,9 +232,10 @@ def statistics(count: int, total: np.ndarray, products: np.ndarray) -> dict:
     }
 
 
-def _summary(out: Path) -> Summary:
+def _summary(out: Path, listing: Listing) -> Summary:
     with reading(out / "prepared.json") as path:
         facts = json.loads(path.read_text(encoding="utf-8"))
         train, val = (facts[split]["images"] for split in SPLITS)
         counts = train, val, facts["unusable"], facts["aside"]
-        return Summary(*counts, out / "report.csv", tuple(facts["class_names"]))
+        names = tuple(facts["class_names"])
+        return Summary(*counts, out / "report.csv", names, tuple(listing.notes))

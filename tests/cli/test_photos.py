@@ -4,6 +4,7 @@ import csv
 import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -65,14 +66,15 @@ def test_of_many_unusable_files_the_first_are_named(photographs, place, capsys):
     shutil.copytree(photographs / "val", place / "mine/val")
     for number in range(15):
         (place / f"mine/val/grün/x{number:02}.jpg").write_text("no image")
+    (place / "mine/val/grün/.DS_Store").touch()  # sorted before them, and less of a surprise
     shutil.copytree(photographs / "val", place / "mine/train")
     assert call("prepare", "mine", "out", "--size", "24", "--processes", "1") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("15 images could not be used")
+    assert lines[1].startswith("15 images could not be used, 1 other")
     assert [line.split(":")[0] for line in lines[2:12]] == [
         f"  val/grün/x{number:02}.jpg" for number in range(10)
     ]
-    assert lines[12] == "  … and 5 more"
+    assert lines[12] == "  … and 6 more"
 
 
 def test_ctrl_c_leaves_what_the_same_command_goes_on_with(photographs, monkeypatch, capsys):
@@ -98,6 +100,72 @@ def test_training_on_a_folder_prepares_it_first_and_only_once(
     assert is_prepared(place / "mine-prepared")
     config = read_config(place / "a")
     assert (config.model, config.recipe, config.init) == ("alexnet", "small-set", "small-set")
+
+
+def test_it_is_said_how_the_folders_were_understood(photographs, place, capsys):
+    shutil.copytree(photographs / "train", place / "mine/seg_train/seg_train")
+    shutil.copytree(photographs / "val", place / "mine/seg_test/seg_test")
+    (place / "mine/seg_train/seg_train/raw").mkdir()
+    (place / "mine/seg_train/seg_train/raw/1.NEF").touch()
+    assert call("prepare", "mine", "out", "--size", "24", "--processes", "1") == 0
+    told = capsys.readouterr().out
+    assert "for training: seg_train/seg_train, for validation seg_test/seg_test." in told
+    assert "left aside: seg_train/seg_train/raw (1 file: a camera's raw file" in told
+
+
+def test_the_command_that_comes_next_can_be_typed(photographs, place, capsys):
+    shutil.copytree(photographs / "train", place / "mine/train")
+    assert call("prepare", "mine", "my out", "--size", "24", "--processes", "1") == 0
+    told = capsys.readouterr().out
+    assert "Every tenth image of a class is held out" in told
+    assert told.endswith("train --data 'my out'\n")
+
+
+def test_nothing_is_announced_of_a_folder_without_photographs(place, capsys):
+    (place / "empty").mkdir()
+    assert call("train", "--data", "empty") == 2
+    told = capsys.readouterr()
+    assert "prepared first" not in told.out
+    assert "empty holds no folder with image files" in told.err
+    assert os.listdir(place) == ["empty"]
+
+
+def test_photographs_that_nothing_can_be_written_beside(
+    photographs, prepared, place, refused, monkeypatch
+):
+    shutil.copytree(photographs, place / "my photos")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK or path != place)
+    message = refused("train", "--data", "my photos")
+    assert f"nothing can be written in {place}" in message
+    assert "prepare elsewhere: minitorch-alexnet prepare 'my photos' OUT" in message
+    assert os.listdir(place) == ["my photos"]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are always text")
+def test_names_that_are_no_text_work_everywhere(photographs, place, capsys, monkeypatch):
+    monkeypatch.setitem(MODELS, "tiny", any_size)
+    mine, out, run = (os.fsdecode(name) for name in (b"m\xff", b"out\xff", b"run\xff"))
+    shutil.copytree(photographs, place / mine)
+    for split in "train", "val":
+        (place / mine / split / "grün").rename(place / mine / split / os.fsdecode(b"gr\xfcn"))
+    folder = place / mine / "train" / os.fsdecode(b"gr\xfcn")
+    image = folder / os.fsdecode(b"\xfc.png")
+    (folder / "3.png").rename(image)
+    (folder / "damaged.jpg").rename(folder / os.fsdecode(b"d\xff.jpg"))
+    for _ in range(2):
+        assert call("prepare", mine, out, "--size", "24", "--processes", "1") == 0
+    told = capsys.readouterr().out
+    assert r"gr\udcfcn, rot und rund" in told
+    assert r"d\udcff.jpg: " in told
+    assert r"train --data $'out\377'" in told
+    flags = ("--model", "tiny", "--epochs", "1", "--batch-size", "8")
+    assert call("train", *flags, "--data", out, "--out", run) == 0
+    assert read_config(place / run).data == str(place / out)
+    for command in "evaluate", "filters", ("train", "--resume"):
+        assert call(*([command] if isinstance(command, str) else command), run) == 0
+    for command in "predict", "neighbours":
+        assert call(command, run, image) == 0
+    assert call("train", *flags, "--data", out, "--from", run, "--out", "b") == 0
 
 
 @pytest.mark.parametrize(

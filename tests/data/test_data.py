@@ -112,5 +112,11 @@ def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
 def test_a_file_is_no_data_set(tmp_path):
     path = tmp_path / "images.npz"
     path.touch()
-    with pytest.raises(DataError, match="unknown data set"):
+    with pytest.raises(DataError, match=r"images.npz is no folder"):
         data.load(str(path))
+
+
+def test_images_that_have_moved(tmp_path):
+    """A run keeps the whole path of its images."""
+    with pytest.raises(DataError, match=r"there is no folder .*gone; .*--data says where it is"):
+        data.load(str(tmp_path / "gone"))

@@ -91,7 +91,9 @@ def test_train_and_val(tmp_path):
     assert train.class_names == val.class_names == ("cat", "dog", "eel")
     assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
     assert tones(val) == [("dog", 6), ("eel", 7)]
-    assert summary == Summary(5, 2, 0, 0, tmp_path / "out" / "report.csv", summary.class_names)
+    notes = ("1 of 3 classes have no validation image: cat.",)
+    report = tmp_path / "out" / "report.csv"
+    assert summary == Summary(5, 2, 0, 0, report, ("cat", "dog", "eel"), notes)
     assert rows(tmp_path / "out") == {}
     facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert len(facts.pop("files")) == 64  # the listing's SHA-256
@@ -270,12 +272,13 @@ def test_a_class_without_any_usable_file_stays_a_class(tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_split_without_any_usable_image(tmp_path, split):
-    files = {"train/ant/a.png": 1, "val/ant/a.png": 1} | {f"{split}/ant/a.png": None}
-    source = folder(tmp_path / "in", files)
+    paths = [f"{split}/{name}/a.png" for split in ("train", "val") for name in ("ant", "bee")]
+    bad = [path for path in paths if path.startswith(split)]
+    source = folder(tmp_path / "in", dict.fromkeys(paths, 1) | dict.fromkeys(bad))
     for _ in range(2):
         with pytest.raises(DataError, match=rf"not one {split} image can be used: .*report.csv"):
             prepare(source, tmp_path / "out")
-        assert list(rows(tmp_path / "out")) == [f"{split}/ant/a.png"]
+        assert list(rows(tmp_path / "out")) == bad
         assert not image_folder.is_prepared(tmp_path / "out")
 
 
@@ -323,7 +326,7 @@ def test_statistics_of_more_images_than_fit_in_64_bits():
 
 
 def test_images_all_alike_have_no_deviation(tmp_path):
-    files = {f"train/cat/{i}.png": 77 for i in range(3)} | {"val/cat/a.png": 50}
+    files = {f"train/{name}/a.png": 77 for name in ("cat", "dog")} | {"val/cat/a.png": 50}
     prepare(folder(tmp_path / "in", files), tmp_path / "out")
     train, _ = image_folder.load(tmp_path / "out")
     with np.load(tmp_path / "out" / "statistics.npz") as file:
@@ -363,10 +366,10 @@ def test_a_shard_has_the_images_of_so_many_files(tmp_path, small):
 
 def test_the_header_makes_room_for_what_is_unusable(tmp_path):
     """Ten files give nine images: a number with a digit less."""
-    files = {f"train/cat/{i}.png": i or None for i in range(10)} | {"val/cat/a.png": 1}
+    files = {f"train/{'cd'[i // 5]}/{i}.png": i or None for i in range(10)} | {"val/c/a.png": 1}
     prepare(folder(tmp_path / "in", files), tmp_path / "out")
     train, _ = image_folder.load(tmp_path / "out")
-    assert tones(train) == [("cat", i) for i in range(1, 10)]
+    assert tones(train) == [("cd"[i // 5], i) for i in range(1, 10)]
     whole = 128 + 9 * 3 * SIZE * SIZE
     assert (tmp_path / "out" / "train-0000.npy").stat().st_size == whole
 
@@ -407,7 +410,7 @@ def test_nothing_in_the_files_tells_the_time(tmp_path, small):
 
 
 def test_a_shards_images_are_not_held_in_memory(tmp_path):
-    files = {f"cat/{i:03}.png": i % 256 for i in range(300)}
+    files = {f"{'cd'[i % 2]}/{i:03}.png": i % 256 for i in range(300)}
     folder(tmp_path / "in", files)
     prepare(tmp_path / "in", tmp_path / "warm")
     tracemalloc.start()
