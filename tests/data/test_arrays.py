@@ -38,7 +38,7 @@ def test_class_names_set_the_number_of_classes():
     assert dataset.num_classes == 3
 
 
-GOOD = {"images": images(4, 1, 5, 5), "labels": np.array([0, 1, 2, 1]), "class_names": "abc"}
+GOOD = {"images": images(4, 1, 5, 5), "labels": np.array([0, 1, 2, 1]), "class_names": ["a", "b", "c"]}
 BAD = [
     ({"images": images(20, 5)}, "(N, C, H, W) or (N, H, W), got shape (20, 5)"),
     ({"images": images(1, 4, 1, 5, 5)}, "got shape (1, 4, 1, 5, 5)"),
@@ -53,7 +53,7 @@ BAD = [
     ({"labels": np.array(list("abca"))}, "labels must be integers, got <U1"),
     ({"labels": np.array([0, 1, 3, 1])}, "label 3 is outside 0…2 (3 classes)"),
     ({"labels": np.array([0, -1, 2, 1])}, "label -1 is outside 0…2 (3 classes)"),
-    ({"labels": np.array([0, -2, 9, 1]), "class_names": ()}, "label -2 is outside 0…9"),
+    ({"labels": np.array([0, -2, 9, 1]), "class_names": None}, "label -2 is outside 0…9"),
     ({"images": images(0, 1, 5, 5), "labels": np.zeros(0, int)}, "at least one image, got none"),
     ({"images": [], "labels": []}, "got shape (0,)"),
 ]
