@@ -50,8 +50,8 @@ class Evaluation:
 
     @property
     def top5(self) -> float | None:
-        """top(5); None of so few classes that five answers are all there are."""
-        return self.top(5) if self.logits.shape[1] > 5 else None
+        """top(5); None where there are ten classes or fewer, of which five are half or more."""
+        return self.top(5) if self.logits.shape[1] > 10 else None
 
     def confusion(self) -> np.ndarray:
         """Counts (classes, classes): row the true class, column the answer."""

@@ -37,7 +37,11 @@ def keep_results(trainer: Trainer, dataset: ArrayDataset | ImageFolder) -> Evalu
         figures["filters"] = draw_filters(trainer.net)
     with contextlib.suppress(ShapeError):
         figures["mistakes"] = viz.mistakes(
-            dataset.images, test.labels, test.probabilities, dataset.class_names
+            dataset.images,
+            test.labels,
+            test.probabilities,
+            dataset.class_names,
+            ends=dataset.span.scale,
         )
     write_json(trainer.folder / "result.json", _result(trainer, dataset, test))
     for name, figure in figures.items():

@@ -63,6 +63,8 @@ class Trainer:
         validation: ArrayDataset | ImageFolder | None = None,
     ):
         config = config or Config()
+        if dataset.num_classes < 2:
+            raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
         if validation and validation.class_names != dataset.class_names:
             raise UserError("the validation set has other classes than the training set")
         if validation is None:

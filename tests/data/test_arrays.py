@@ -38,7 +38,11 @@ def test_class_names_set_the_number_of_classes():
     assert dataset.num_classes == 3
 
 
-GOOD = {"images": images(4, 1, 5, 5), "labels": np.array([0, 1, 2, 1]), "class_names": ["a", "b", "c"]}
+GOOD = {
+    "images": images(4, 1, 5, 5),
+    "labels": np.array([0, 1, 2, 1]),
+    "class_names": ["a", "b", "c"],
+}
 BAD = [
     ({"images": images(20, 5)}, "(N, C, H, W) or (N, H, W), got shape (20, 5)"),
     ({"images": images(1, 4, 1, 5, 5)}, "got shape (1, 4, 1, 5, 5)"),
