@@ -96,7 +96,7 @@ class Run:
         Raises UserError if they are not such as the net was trained on.
         """
         x = as_array("pictures", pictures)
-        if x.ndim == 2 or (x.ndim == 3 and self.net.input_shape[0] > 1):
+        if x.ndim == (2 if self.net.input_shape[0] == 1 else 3):
             x = x[None]  # one
         dataset = ArrayDataset(x, np.zeros(x.shape[:1], int), self.class_names)
         result = evaluate(self.net, *self.views(dataset))

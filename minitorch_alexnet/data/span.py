@@ -8,7 +8,7 @@ from ..errors import DataError
 
 BLOCK = 2**22  # values to look at, at a time
 OVERSHOOT = 1 / 4  # of a scale, beyond its ends: what resizing makes of sharp edges
-DARKEST = 1 / 50  # of a scale: what does not reach so far, and is not black, is on another
+DARKEST = 1 / 30  # of a scale: what does not reach so far, and is not black, is on another
 
 
 class Span(NamedTuple):
@@ -44,8 +44,8 @@ class Span(NamedTuple):
         room = OVERSHOOT * (self.high - self.low)
         lies_within = self.low - room <= other.low and other.high <= self.high + room
         reaches_far = max(np.abs(other)) >= DARKEST * max(np.abs(self))
-        not_shifted = other.low < 0 or self.low >= -room / 5
-        return bool(lies_within and reaches_far and not_shifted)
+        begins_at_0 = 0 <= other.low <= OVERSHOOT * other.high and self.low < -room / 5
+        return bool(lies_within and reaches_far and not begins_at_0)
 
     def way_from(self, other: "Span") -> str:
         """How images of the other span get to the scale of these, in words."""
@@ -55,8 +55,10 @@ class Span(NamedTuple):
             shift = mine.low - theirs.low * factor
             times = f"images * {factor:g}" if factor >= 1 else f"images / {1 / factor:g}"
             return times + (f" {'-' if shift < 0 else '+'} {abs(shift):g}" if shift else "")
-        dark = "; images as dark as that as uint8" if mine == BYTES else ""
-        return f"give them as the training images were, {self}{dark}"
+        if mine not in USUAL:
+            return "prepare them as the training images were"
+        dark = ", or as uint8 if they are so dark" if mine == BYTES and other.low >= 0 else ""
+        return f"give them as of {mine}, before any standardising{dark}"
 
     def __str__(self) -> str:
         return f"{self.low:.3g} … {self.high:.3g}"
