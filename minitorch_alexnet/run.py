@@ -13,7 +13,7 @@ import numpy as np
 from . import checkpoint
 from .config import INITS, Config
 from .data.arrays import ArrayDataset
-from .data.brought import as_array
+from .data.brought import as_array, channels_last
 from .data.image_folder import ImageFolder
 from .data.loader import Loader
 from .data.span import Span
@@ -96,7 +96,7 @@ class Run:
         Raises UserError if they are not such as the net was trained on.
         """
         x = as_array("pictures", pictures)
-        if x.ndim == (2 if self.net.input_shape[0] == 1 else 3):
+        if x.ndim == (2 if self.net.input_shape[0] == 1 else 3) and not channels_last(x):
             x = x[None]  # one
         dataset = ArrayDataset(x, np.zeros(x.shape[:1], int), self.class_names)
         result = evaluate(self.net, *self.views(dataset))
@@ -251,7 +251,7 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
         net = build(config.model, seed=None, **options)
         check_images(net, image_shape)
     except ShapeError as error:
-        raise ShapeError(f"{error}: {_ways_out(image_shape)}") from None
+        raise ShapeError(f"{error}; {_ways_out(image_shape)}") from None
     rules = INITS[config.init]
     if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
         rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
@@ -271,7 +271,8 @@ def check_images(net: Graph, shape: tuple) -> None:
     if not fits:
         wanted, has = ("×".join(map(str, s)) for s in (net.input_shape, shape))
         raise ShapeError(
-            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has}"
+            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has};"
+            " bring them to that size"
         )
 
 

@@ -224,7 +224,7 @@ WRONG = {
     "shares": (lambda x: x / 255, r"0 … 0.\d+, .* 0 … 255: images \* 255"),
     "about 0": (lambda x: x / 127.5 - 1, "127.5"),
     "channels last": (lambda x: x.transpose(0, 2, 3, 1), "transpose"),
-    "one, channels last": (lambda x: x[0].transpose(1, 2, 0), "transpose"),
+    "one, channels last": (lambda x: x[0].transpose(1, 2, 0), r"transpose\(2, 0, 1\)\[None\]"),
     "grey": (lambda x: x[:, :1], "takes images of 3×16×16.*these have 1×20×20"),
     "small": (lambda x: x[:, :, :15], "these have 3×15×20"),
     "integers": (lambda x: x.astype(int), "astype"),

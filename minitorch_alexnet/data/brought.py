@@ -28,17 +28,23 @@ def as_images(images: Any, labels: np.ndarray) -> np.ndarray:
             f"images must be (N, C, H, W) or (N, H, W), got shape {x.shape} for {len(labels)}"
             f" labels: images.transpose({axes})"
         )
-    x = x if x.ndim == 4 else x[:, None]
-    if x.shape[3] <= 4 < x.shape[1]:
+    if channels_last(x):
+        axes = "(0, 3, 1, 2)" if x.ndim == 4 else "(2, 0, 1)[None]"
         raise DataError(
             f"images must be (N, C, H, W), channels before rows and columns, got shape {x.shape}:"
-            " images.transpose(0, 3, 1, 2)"
+            f" images.transpose{axes}"
         )
+    x = x if x.ndim == 4 else x[:, None]
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise DataError(f"images must be uint8 or floating point, got {x.dtype}{_as_pixels(x)}")
     if len(x) and not x.size:
         raise DataError(f"images must have pixels, got shape {x.shape}")
     return x
+
+
+def channels_last(x: np.ndarray) -> bool:
+    """Is it (N, H, W, C), or one image (H, W, C)?"""
+    return x.ndim in (3, 4) and x.shape[-1] <= 4 < x.shape[1]
 
 
 def _as_pixels(x: np.ndarray) -> str:

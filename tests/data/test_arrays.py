@@ -62,6 +62,7 @@ BAD = [
     ({"labels": np.array([0, -1, 2, 1])}, "label -1 is outside 0…2 (3 classes)"),
     ({"labels": np.array([0, -2, 9, 1]), "class_names": None}, "label -2 is outside 0…9"),
     ({"images": images(4, 5, 5, 3)}, "got shape (4, 5, 5, 3): images.transpose(0, 3, 1, 2)"),
+    ({"images": images(9, 9, 3)}, "got shape (9, 9, 3): images.transpose(2, 0, 1)[None]"),
     ({"images": images(5, 5, 4)}, "for 4 labels: images.transpose(2, 0, 1)"),
     ({"images": images(5, 5, 3, 4)}, "for 4 labels: images.transpose(3, 2, 0, 1)"),
     ({"images": images(5, 5), "labels": 0}, "images[None] if they are one"),
