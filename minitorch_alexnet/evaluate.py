@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,16 +12,20 @@ from .device import Device
 from .errors import UserError
 from .graph import Graph
 from .layers.loss import log_softmax
+from .words import printable
+
+SHOWN = 20  # pictures of a prediction, where it is printed
 
 
 class Evaluation:
     """A net's answers to a data set.
 
     logits: (N, classes);  labels: (N,) the right answers
+    views: of each image, over which the answers are averaged
     """
 
-    def __init__(self, logits: np.ndarray, labels: np.ndarray):
-        self.logits, self.labels = logits, labels
+    def __init__(self, logits: np.ndarray, labels: np.ndarray, views: int = 1):
+        self.logits, self.labels, self.views = logits, labels, views
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -43,6 +48,11 @@ class Evaluation:
         best = np.argsort(-self.logits, axis=1, kind="stable")[:, :k]
         return float((best == self.labels[:, None]).any(axis=1).mean())
 
+    @property
+    def top5(self) -> float | None:
+        """top(5); None where there are ten classes or fewer, of which five are half or more."""
+        return self.top(5) if self.logits.shape[1] > 10 else None
+
     def confusion(self) -> np.ndarray:
         """Counts (classes, classes): row the true class, column the answer."""
         counts = np.zeros((self.logits.shape[1],) * 2, np.int64)
@@ -54,6 +64,42 @@ class Evaluation:
         matrix = self.confusion()
         counts = matrix.sum(axis=1)
         return matrix.diagonal() / counts.clip(1), counts
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction:
+    """What a net says of pictures.
+
+    probabilities: (n, classes) float32;  class_names: of the classes
+    """
+
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The number of each picture's likeliest class, (n,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def names(self) -> list[str]:
+        """The same by name."""
+        return [self.class_names[label] for label in self.labels]
+
+    def best(self, count: int = 3) -> list[list[tuple[str, float]]]:
+        """Of each picture the likeliest classes, by name, with their probabilities."""
+        order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]
+        rows = zip(self.probabilities, order, strict=True)
+        return [[(self.class_names[k], float(row[k])) for k in best] for row, best in rows]
+
+    def __repr__(self) -> str:
+        """A line a picture, of the first."""
+        lines = [
+            f"{i}: " + ", ".join(f"{printable(name)} {share:.2%}" for name, share in best)
+            for i, best in enumerate(self.best()[:SHOWN])
+        ]
+        more = len(self.probabilities) - len(lines)
+        return "\n".join(lines + [f"… and {more} more"] * bool(more))
 
 
 def views(
@@ -83,7 +129,7 @@ def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
     total = log_softmax(total)
     for view in views[1:]:
         np.logaddexp(total, log_softmax(_answers(net, view)[0]), out=total)
-    return Evaluation(total - math.log(len(views)), labels)
+    return Evaluation(total - math.log(len(views)), labels, len(views))
 
 
 def _answers(net, batches):

@@ -37,9 +37,14 @@ def start_from(run: Run, net: Graph, class_names: Sequence[str]) -> list[str]:
 
 
 def used_to(run: Run, own: Normalize) -> Normalize:
-    """The pixels that a run's weights are used to: its scale, and its mean where that fits."""
+    """The pixels that a run's weights are used to: its scale, and its mean where that fits.
+
+    Raises UserError where own, the new training set's, cannot be on that scale.
+    """
+    if own.span:
+        run.normalize.expect(own.span)
     same = run.normalize.mean.shape == own.mean.shape
-    return Normalize(run.normalize.mean if same else own.mean, run.normalize.scale)
+    return Normalize(run.normalize.mean if same else own.mean, run.normalize.scale, own.span)
 
 
 def freeze(net: Graph, layers: str, taken: Iterable[str] = ()) -> None:

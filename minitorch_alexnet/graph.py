@@ -155,6 +155,12 @@ class Graph:
                 f"the net takes images (n, {', '.join(map(str, self.input_shape))}),"
                 f" got {images.shape}"
             )
+        if images.dtype.kind != "f":
+            raise UserError(
+                f"the net takes floating-point images, normalised as in its training, got"
+                f" {images.dtype}: trainer.predict and load_run(folder).predict take pictures as"
+                " they are"
+            )
         if unknown := set(keep) - self.nodes.keys():
             raise UserError(f"keep: there is no node {min(unknown)}; nodes: {_list(self.nodes)}")
         if len(images) == 0:

@@ -29,13 +29,19 @@ def keep_results(trainer: Trainer, dataset: ArrayDataset | ImageFolder) -> Evalu
 
     if not trainer.folder:
         raise UserError("a run without a folder keeps no results")
+    if not trainer.history:
+        raise UserError("there are no rows in the history to keep: train for an epoch first")
     test = evaluate(trainer.net, *trainer.views(dataset, trainer.config.crops))
     figures = {"curves": viz.curves(trainer.history)}
     with contextlib.suppress(ShapeError):
         figures["filters"] = draw_filters(trainer.net)
     with contextlib.suppress(ShapeError):
         figures["mistakes"] = viz.mistakes(
-            dataset.images, test.labels, test.probabilities, dataset.class_names
+            dataset.images,
+            test.labels,
+            test.probabilities,
+            dataset.class_names,
+            ends=dataset.span.scale,
         )
     write_json(trainer.folder / "result.json", _result(trainer, dataset, test))
     for name, figure in figures.items():
@@ -54,8 +60,8 @@ def _result(trainer: Trainer, dataset, test: Evaluation) -> dict:
         "recipe": config.recipe,
         "tested_on": "validation" if dataset is trainer.validation else "test",
         "test_accuracy": test.accuracy,
-        "test_top5": test.top(5),
-        "test_crops": config.crops,
+        "test_top5": test.top5,
+        "test_crops": test.views,
         "test_loss": test.loss,
         "epochs": trainer.epoch,
         "seconds": round(trainer.seconds, 2),

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +12,20 @@ import numpy as np
 
 from . import checkpoint
 from .config import INITS, Config
+from .data.arrays import ArrayDataset
+from .data.brought import as_array, channels_last
+from .data.image_folder import ImageFolder
+from .data.loader import Loader
+from .data.span import Span
 from .data.transforms import Normalize
 from .device import Device
-from .errors import CheckpointError, UserError
+from .errors import CheckpointError, ShapeError, UserError
+from .evaluate import Prediction, evaluate, views
 from .files import Lock, expect_ours, write_csv, write_json
 from .graph import Graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
-from .models import FOR_STANDARDIZED, build, options_of
+from .models import FOR_STANDARDIZED, MODELS, build, options_of
 from .optim import SGD, Schedule
 
 METRICS = (
@@ -65,6 +71,37 @@ class Run:
         """Of the checkpoint."""
         return self.file("checkpoint.npz")
 
+    def expect(self, dataset: ArrayDataset | ImageFolder) -> None:
+        """UserError unless a data set's classes, and its images' size and scale, are the net's."""
+        if dataset.class_names != self.class_names:
+            theirs, mine = len(dataset.class_names), len(self.class_names)
+            raise UserError(
+                "these images have other classes than the net was trained on"
+                + (f" ({theirs}, not {mine})" if theirs != mine else "")
+                + "; of arrays, class_names says which there are"
+            )
+        check_images(self.net, dataset.images.shape[1:])
+        self.normalize.expect(dataset.span)
+
+    def views(self, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> list[Loader]:
+        """Loaders that show a data set in the way the net is trained to see it."""
+        self.expect(dataset)
+        return views(dataset, self.net, self.normalize, self.config.batch_size, crops)
+
+    def predict(self, pictures) -> Prediction:
+        """What the net sees in pictures as they are, of the training images' scale or uint8.
+
+        pictures: (n, C, H, W), of grey ones also (n, H, W), or one without the n; of larger ones
+                  the centre is looked at
+        Raises UserError if they are not such as the net was trained on.
+        """
+        x = as_array("pictures", pictures)
+        if x.ndim == (2 if self.net.input_shape[0] == 1 else 3) and not channels_last(x):
+            x = x[None]  # one
+        dataset = ArrayDataset(x, np.zeros(x.shape[:1], int), self.class_names)
+        result = evaluate(self.net, *self.views(dataset))
+        return Prediction(result.probabilities, self.class_names)
+
     def save(self, sgd: SGD, schedule: Schedule, progress: dict) -> None:
         """Write checkpoint.npz, then config.json and metrics.csv, which follow from it.
 
@@ -87,6 +124,7 @@ class Run:
             "class_names": self.class_names,
             "images": labels,
             "scale": self.normalize.scale,
+            "span": self.normalize.span,
             "schedule": schedule.state_dict(),
             "generators": self.net.generator_states(),
         }
@@ -150,27 +188,48 @@ def read_config(folder: str | Path) -> Config:
         raise CheckpointError(f"{path} is not a run's config: {error}") from error
 
 
-def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
+def load_run(
+    folder: str | Path, model: str = "", devices: str = "", net: Graph | None = None
+) -> Run:
     """The net of a run folder's checkpoint. Raises CheckpointError if there is none, or damaged.
 
     model: another model with the same weights, such as alexnet-merged for alexnet
     devices: where it shall live; default: the model's own
+    net: takes the weights, if it was trained with a net of its own: the same, built anew
     """
+    if net and (model or devices):
+        raise UserError("load_run: a net of one's own has its model and devices already")
     path = Path(folder) / "checkpoint.npz"
     arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
         trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
-        net = build_net(config, len(names), mean.shape, draw=False)
-        if config.model == trained.model and in_words(net) != meta["layers"]:
-            raise CheckpointError(
-                "it was trained with a net of its own: build that, and give it the weights with"
-                " load_state_dict"
-            )
-        net.load_state_dict(under("weights/", arrays))
+        weights = under("weights/", arrays)
+        if net and in_words(net) != meta["layers"]:
+            raise CheckpointError("it was trained with another net than this")
+        net = net or _net_of(config, trained, names, mean.shape, meta["layers"])
+        if not all(np.isfinite(array).all() for array in [*weights.values(), mean]):
+            raise CheckpointError("its weights are not finite: train anew with a lower rate")
+        net.load_state_dict(weights)
+        known = meta.get("span") and Span(*meta["span"])
+        normalize = Normalize(mean, meta["scale"], known)
         images = meta["images"], arrays["images/mean"]
-        return Run(Path(folder), config, net, Normalize(mean, meta["scale"]), names, images)
+        return Run(Path(folder), config, net, normalize, names, images)
+
+
+def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, layers: list) -> Graph:
+    """The net that a config names; CheckpointError if it isn't the one that was trained."""
+    if config.model != trained.model:
+        return build_net(config, len(names), shape, draw=False)
+    with contextlib.suppress(ShapeError):
+        net = build_net(config, len(names), shape, draw=False)
+        if in_words(net) == layers:
+            return net
+    raise CheckpointError(
+        "it was trained with a net of its own: in Python, build that net and read the run with"
+        " load_run(folder, net=net)"
+    )
 
 
 def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:
@@ -187,9 +246,12 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
     if config.devices:
         options["devices"] = config.devices
     if config.size or "size" in options_of(config.model):
-        options["size"] = config.size or image_shape[-1]
-    net = build(config.model, seed=None, **options)
-    check_images(net, image_shape)
+        options["size"] = config.size or min(image_shape[1:])
+    try:
+        net = build(config.model, seed=None, **options)
+        check_images(net, image_shape)
+    except ShapeError as error:
+        raise ShapeError(f"{error}; {_ways_out(image_shape)}") from None
     rules = INITS[config.init]
     if config.init == "model" and config.standardize != (config.model in FOR_STANDARDIZED):
         rules = STANDARDIZED if config.standardize else SMALL_SET  # for pixels as they come
@@ -201,17 +263,37 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
 
 
 def check_images(net: Graph, shape: tuple) -> None:
-    """UserError unless images (C, H, W) are what the net takes, or somewhat larger."""
+    """ShapeError unless images (C, H, W) are what the net takes, or somewhat larger."""
     fits = shape[0] == net.input_shape[0] and all(
         wanted <= has < 2 * wanted
         for wanted, has in zip(net.input_shape[1:], shape[1:], strict=True)
     )
     if not fits:
         wanted, has = ("×".join(map(str, s)) for s in (net.input_shape, shape))
-        raise UserError(
-            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has}:"
-            " choose another model, or prepare the images with another --size"
+        raise ShapeError(
+            f"the net takes images of {wanted}, or parts of somewhat larger ones; these have {has};"
+            " bring them to that size"
         )
+
+
+def _ways_out(shape: tuple) -> str:
+    """What to do about images (C, H, W) that a model does not take."""
+    if models := list(_models_for(shape)):
+        return f"models that take them: {', '.join(models)}; or prepare them with another --size"
+    return "no model takes them; bring them to 28×28, 64×64 or 256×256 (prepare --size)"
+
+
+def _models_for(shape: tuple) -> Iterator[str]:
+    """The models that take images (C, H, W), with the size to give where it is not theirs."""
+    side = min(shape[1:])
+    for name in MODELS:
+        sizes = range(side, side // 2, -1) if "size" in options_of(name) else [0]
+        for size in sizes:
+            with contextlib.suppress(UserError):
+                options = {"size": size} if size else {}
+                check_images(build(name, seed=None, channels=shape[0], **options), shape)
+                yield name + (f" with size {size} (--size {size})" if 0 < size < side else "")
+                break
 
 
 def fingerprint(dataset) -> tuple[str, np.ndarray]:

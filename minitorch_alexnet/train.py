@@ -16,7 +16,7 @@ from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
 from .device import Device
 from .errors import UserError
-from .evaluate import Evaluation, evaluate, first_not_finite, views
+from .evaluate import Evaluation, Prediction, evaluate, first_not_finite
 from .finetune import freeze, start_from, used_to
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
@@ -63,6 +63,8 @@ class Trainer:
         validation: ArrayDataset | ImageFolder | None = None,
     ):
         config = config or Config()
+        if dataset.num_classes < 2:
+            raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
         if validation and validation.class_names != dataset.class_names:
             raise UserError("the validation set has other classes than the training set")
         if validation is None:
@@ -75,7 +77,9 @@ class Trainer:
         net = net or build_net(config, dataset.num_classes, shape, draw=not resumable)
         for images in (dataset.images, validation.images):
             check_images(net, images.shape[1:])
-        normalize = Normalize(dataset.mean, (config.standardize and dataset.deviation) or 1.0)
+        divisor = (config.standardize and dataset.deviation) or 1.0
+        normalize = Normalize(dataset.mean, divisor, dataset.span)
+        normalize.expect(validation.span)
         run = Run(
             folder,
             config,
@@ -322,7 +326,11 @@ class Trainer:
 
     def views(self, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> list[Loader]:
         """Loaders that show a data set in the way the net is trained to see it."""
-        return views(dataset, self.net, self.normalize, self.config.batch_size, crops)
+        return self.run.views(dataset, crops)
+
+    def predict(self, pictures) -> Prediction:
+        """What the net sees in pictures as they are: see Run.predict."""
+        return self.run.predict(pictures)
 
     def validate(self) -> Evaluation:
         """The net's answers to the images that were held out."""

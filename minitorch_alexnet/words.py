@@ -6,6 +6,8 @@ import string
 
 PLAIN = f"{string.ascii_letters}{string.digits}/._-"  # to any shell
 
+COUNTS = {2: "two", 6: "six", 10: "ten"}
+
 
 def duration(seconds: float) -> str:
     """In the largest unit that there are two of."""
@@ -13,6 +15,11 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds:.0f} seconds"
+
+
+def crops_each(count: int) -> str:
+    """Over how many views of an image its answers are averaged; nothing of one."""
+    return f", {COUNTS.get(count, count)} crops each" if count > 1 else ""
 
 
 def printable(text: str) -> str:

@@ -21,7 +21,7 @@ def photographs(count=48, side=20, seed=0):
     labels = rng.integers(0, 3, count)
     for image, label in zip(images, labels, strict=True):
         image[label, 5:15, 5:15] += 120
-    return ArrayDataset(images, labels)
+    return ArrayDataset(images, labels, ["0", "1", "2"])
 
 
 def a_small_net():

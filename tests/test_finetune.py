@@ -94,3 +94,14 @@ def test_the_last_layer_is_kept_where_the_classes_are_the_same(tiny_models, tmp_
     for name, value in source.net.state_dict().items():
         np.testing.assert_array_equal(trainer.net.state_dict()[name], value, err_msg=name)
     assert trainer.taken == list(trainer.net.state_dict())
+
+
+def test_images_on_another_scale_than_the_sources_are_refused(tiny_models, tmp_path):
+    data = photographs()
+    Trainer(data, RAW, tmp_path).fit(on_step=lambda trainer: trainer.stop())
+    config = replace(RAW, source=str(tmp_path))
+    with pytest.raises(UserError, match=r"images \* 255"):
+        Trainer(ArrayDataset(data.images / 255, data.labels), config)
+    levels = Trainer(ArrayDataset(data.images * 1.0, data.labels), config)
+    assert "conv1.weight" in levels.taken
+    assert levels.run.normalize.span == (0, data.images.max())

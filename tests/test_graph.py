@@ -564,3 +564,10 @@ def test_a_layer_that_answers_with_an_array_alone_is_told_what_is_missing(way):
         net.backward(net.forward(x))
     with pytest.raises(UserError, match=rf"Bare: its {way} must return {missing}"):
         check_layer(Bare(way), x)
+
+
+def test_pixels_as_they_are_are_told_where_to_go(garments):
+    net = Graph.of((1, 28, 28), [Flatten(), Linear(784, 10)])
+    for ask in net, net.predict:
+        with pytest.raises(UserError, match=r"got uint8: .*load_run\(folder\)\.predict"):
+            ask(garments.images[:2])

@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from command import FILES, listed
+from command import FILES, listed, picture
 from small import a_small_net
 
 from minitorch_alexnet.config import Config
@@ -80,9 +80,59 @@ def test_a_net_whose_first_parameter_is_no_weight(garments, tmp_path):
     assert net["scale1"].params["factor"].frozen
 
 
+@pytest.mark.parametrize("scale", [1, 255])
+def test_pictures_of_floats_are_drawn_as_they_look(garments, tmp_path, scale):
+    images = (garments.images / 255 * scale).astype(np.float32)
+    told = []
+    for data in garments, ArrayDataset(images, garments.labels, garments.class_names):
+        trainer = Trainer(data, CONFIG, tmp_path / str(len(told)), net=fresh(), validation=data)
+        trainer.fit()
+        keep_results(trainer, data)
+        told.append(picture(trainer.folder / "mistakes.png"))
+    np.testing.assert_allclose(*told, atol=1)
+
+
+def fresh():
+    return Graph.of((1, 28, 28), [Flatten(), Linear(784, 10)], seed=3)
+
+
+@pytest.mark.parametrize("change", ["classes", "scale", "size"])
+def test_another_test_set_is_refused_and_nothing_kept(garments, tmp_path, change):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.fit()
+    before = set(os.listdir(tmp_path))
+    other = {
+        "classes": ArrayDataset(garments.images, garments.labels % 3),
+        "scale": ArrayDataset(garments.images / 255, garments.labels, garments.class_names),
+        "size": ArrayDataset(garments.images[:, :, 1:], garments.labels, garments.class_names),
+    }
+    with pytest.raises(UserError, match=r"other classes|\* 255|1×27×28"):
+        keep_results(trainer, other[change])
+    assert set(os.listdir(tmp_path)) == before
+
+
+def test_crops_and_the_five_best_as_they_were(tmp_path):
+    """Ten crops of images without pixels to spare are two, and of three classes there is no 5."""
+    for classes, top5 in (3, None), (11, 1.0):
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (44, 28, 28), np.uint8)
+        data = ArrayDataset(images, np.arange(44) % classes)
+        net = Graph.of((1, 28, 28), [Flatten(), Linear(784, classes)])
+        net["linear1"].params["bias"].data[5:] -= 1e6
+        config = Config(epochs=1, crops=10, lr=0.0, weight_decay=0.0)
+        trainer = Trainer(data, config, tmp_path / str(classes), net=net)
+        trainer.fit()
+        test = keep_results(trainer, data.subset(data.labels < 5))
+        result = json.loads((trainer.folder / "result.json").read_text())
+        assert result["test_top5"] == test.top5 == top5
+        assert result["test_crops"] == test.views == 2
+
+
 def test_nothing_to_keep(garments, tmp_path):
     with pytest.raises(UserError, match="without a folder keeps no results"):
         keep_results(Trainer(garments, CONFIG, net=a_small_net()), garments)
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.net.forward = None  # it is refused before the test
     with pytest.raises(UserError, match="no rows"):
-        keep_results(Trainer(garments, CONFIG, tmp_path, net=a_small_net()), garments)
+        keep_results(trainer, garments)
     assert os.listdir(tmp_path) == []

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from small import RAW, a_small_net, photographs, tiny
 
+from minitorch_alexnet import checkpoint
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.transforms import View
 from minitorch_alexnet.errors import CheckpointError, UserError
-from minitorch_alexnet.layers import Tanh
+from minitorch_alexnet.evaluate import evaluate
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Flatten, Linear, Tanh
+from minitorch_alexnet.models import MODELS
 from minitorch_alexnet.run import load_run, read_config
 from minitorch_alexnet.train import Trainer
 
@@ -112,6 +116,32 @@ def test_the_start_fits_the_pixels(garments, standardize, conv1):
     assert weight.std() == pytest.approx(conv1, rel=0.15)
 
 
+@pytest.mark.parametrize("shape", [(1, 28, 30), (1, 30, 28), (3, 25, 33), (1, 32, 24)])
+def test_high_and_wide_images_are_as_good(shape):
+    images = np.zeros((20, *shape), np.uint8)
+    trainer = Trainer(ArrayDataset(images, np.arange(20) % 2), Config(epochs=1))
+    assert trainer.net.input_shape == (shape[0], min(shape[1:]), min(shape[1:]))
+    assert trainer.predict(images).labels.shape == (20,)
+
+
+@pytest.mark.parametrize(
+    ("shape", "config", "words"),
+    [
+        ((1, 40, 40), Config(), ["24 to 32", "fashion with size 32", "--size", "fashion-alexnet"]),
+        ((3, 80, 64), Config(), ["24 to 32", "that take them: alexnet-small;"]),
+        ((3, 64, 64), Config(model="alexnet"), ["takes images of 3×224×224", "alexnet-small"]),
+        ((3, 230, 240), Config(), ["alexnet, ", "alexnet-small with size 128", "torchvision"]),
+        ((1, 28, 28), Config(size=40), ["got 40", "that take them: fashion, fashion-alexnet;"]),
+        ((1, 10, 10), Config(), ["24 to 32", "28×28", "prepare --size"]),
+    ],
+)
+def test_images_that_a_model_does_not_take_are_told_of_one_that_does(shape, config, words):
+    images = ArrayDataset(np.zeros((20, *shape), np.uint8), np.arange(20) % 2)
+    with pytest.raises(UserError) as error:
+        Trainer(images, config)
+    assert [word for word in words if word not in str(error.value)] == []
+
+
 def test_a_net_for_other_images_is_refused():
     def images(*shape):
         return ArrayDataset(np.zeros((20, *shape), np.uint8), np.arange(20) % 2)
@@ -122,6 +152,163 @@ def test_a_net_for_other_images_is_refused():
         ):
             Trainer(images(*shape), net=a_small_net())
     assert Trainer(images(1, 55, 28), net=a_small_net()).train_loader.crop == View(13, 0, 28, 28)
+
+
+# ---- predictions -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trainer on photographs of 20×20, whose net reads 16×16 of them; its folder is kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "tiny", tiny)
+        config = replace(RAW, standardize=True, lr=0.05)
+        trainer = Trainer(photographs(), config, tmp_path_factory.mktemp("runs"))
+        trainer.fit()
+        yield trainer
+
+
+def test_pictures_as_they_are_are_seen_as_in_the_test(trained):
+    test = photographs(40, seed=1)
+    logits = evaluate(trained.net, *trained.views(test)).logits
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    for run in trained, trained.run, load_run(trained.folder):
+        for pictures in test.images, test.images.astype(np.float32), list(test.images):
+            told = run.predict(pictures)
+            np.testing.assert_allclose(told.probabilities, shares, rtol=1e-4, atol=1e-6)
+            assert told.probabilities.dtype == np.float32
+            np.testing.assert_array_equal(told.labels, logits.argmax(axis=1))
+            assert told.names == [str(label) for label in told.labels]
+    assert (told.labels == test.labels).mean() > 0.9
+    assert "1: " in str(told)
+    assert "… and 20 more" in str(told)
+
+
+def test_the_best_classes_come_first(trained):
+    told = trained.predict(photographs(5).images)
+    for row, best in zip(told.probabilities, told.best(2), strict=True):
+        order = np.argsort(-row)
+        assert best == [(str(k), row[k]) for k in order[:2]]
+    assert [len(best) for best in told.best(9)] == [3] * 5
+
+
+def test_one_picture_is_seen_as_it_is_among_others(trained):
+    images = photographs(3).images
+    among = trained.predict(images).probabilities
+    np.testing.assert_allclose(trained.predict(images[1]).probabilities, among[1:2], rtol=1e-4)
+    wide = np.pad(images, ((0, 0), (0, 0), (3, 3), (1, 1)))  # its centre is looked at
+    np.testing.assert_allclose(trained.predict(wide).probabilities, among, rtol=1e-4)
+
+
+def test_grey_pictures_have_no_axis_of_channels(garments):
+    trainer = Trainer(garments, CONFIG, net=a_small_net())
+    expected = trainer.predict(garments.images[:4]).probabilities
+    images = garments.images[:4, 0]
+    np.testing.assert_array_equal(trainer.predict(images).probabilities, expected)
+    one = trainer.predict(images[2]).probabilities
+    np.testing.assert_allclose(one, expected[2:3], rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_predictions_take_a_batch_at_a_time(trained, count, monkeypatch):
+    seen, forward = [], trained.net.forward
+    monkeypatch.setattr(
+        trained.net, "forward", lambda x, **o: seen.append(len(x)) or forward(x, **o)
+    )
+    trained.predict(photographs(count).images)
+    assert seen == ([1] if count == 1 else [16, 16, 8])
+
+
+WRONG = {
+    "shares": (lambda x: x / 255, r"0 … 0.\d+, .* 0 … 255: images \* 255"),
+    "about 0": (lambda x: x / 127.5 - 1, "127.5"),
+    "channels last": (lambda x: x.transpose(0, 2, 3, 1), "transpose"),
+    "one, channels last": (lambda x: x[0].transpose(1, 2, 0), r"transpose\(2, 0, 1\)\[None\]"),
+    "grey": (lambda x: x[:, :1], "takes images of 3×16×16.*these have 1×20×20"),
+    "small": (lambda x: x[:, :, :15], "these have 3×15×20"),
+    "integers": (lambda x: x.astype(int), "astype"),
+    "none": (lambda x: x[:0], "at least one"),
+    "nan": (lambda x: x * np.nan, "nan"),
+    "rows": (lambda x: x.reshape(len(x), -1), "got shape"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
+def test_pictures_unlike_those_of_the_training_are_refused(trained, change, message):
+    with pytest.raises(UserError, match=message):
+        load_run(trained.folder).predict(change(photographs(5).images))
+
+
+def test_the_scale_of_floats_is_kept(garments, tmp_path):
+    images = (garments.images / 255).astype(np.float32)
+    trainer = Trainer(
+        ArrayDataset(images, garments.labels, garments.class_names), CONFIG, tmp_path, a_small_net()
+    )
+    trainer.save()
+    run = load_run(tmp_path, net=a_small_net())
+    np.testing.assert_array_equal(
+        run.predict(images).probabilities, trainer.predict(images).probabilities
+    )
+    with pytest.raises(UserError, match="images / 255"):
+        run.predict(garments.images)
+
+
+def test_of_older_runs_the_scale_is_not_known(trained, tmp_path):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    assert meta.pop("span") == [0, 255]
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta)
+    run, images = load_run(tmp_path), photographs(5).images
+    np.testing.assert_array_equal(
+        run.predict(images).probabilities, trained.predict(images).probabilities
+    )
+    run.predict(images / 255)
+
+
+def test_a_data_set_of_other_classes_is_not_shown(trained):
+    other = ArrayDataset(photographs().images, photographs().labels, ["a", "b", "c"])
+    with pytest.raises(UserError, match="other classes"):
+        trained.views(other)
+    with pytest.raises(UserError, match=r"other classes .*\(2, not 3\)"):
+        trained.views(ArrayDataset(photographs().images, photographs().labels % 2))
+
+
+# ---- a net of one's own, and what is damaged -----------------------------------------------------
+
+
+def test_a_run_with_a_net_of_ones_own_is_read_with_that_net(garments, tmp_path):
+    trainer = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
+    trainer.fit()
+    net = a_small_net()
+    run = load_run(tmp_path, net=net)
+    assert run.net is net
+    np.testing.assert_array_equal(
+        run.predict(garments.images).probabilities, trainer.predict(garments.images).probabilities
+    )
+    other = a_small_net()
+    other.nodes["relu1"].layer.__class__ = Tanh
+    with pytest.raises(CheckpointError, match="another net"):
+        load_run(tmp_path, net=other)
+    with pytest.raises(UserError, match="devices already"):
+        load_run(tmp_path, net=a_small_net(), devices="cpu")
+
+
+def test_a_net_of_ones_own_for_images_that_no_model_takes(tmp_path):
+    images = ArrayDataset(np.zeros((20, 1, 5, 5), np.uint8), np.arange(20) % 2)
+    net = Graph.of((1, 5, 5), [Flatten(), Linear(25, 2)])
+    Trainer(images, CONFIG, tmp_path, net=net).save()
+    with pytest.raises(CheckpointError, match=r"net of its own: .*load_run\(folder, net=net\)"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["weights/fc8.weight", "normalize/mean"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(trained, tmp_path, name, value):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    arrays[name].flat[-1] = value
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta)
+    with pytest.raises(CheckpointError, match="not finite"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize("changed", ["labels", "names", "pixels"])

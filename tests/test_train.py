@@ -173,6 +173,29 @@ def test_the_held_out_images_are_not_trained_on(garments):
     assert view.colour is None
 
 
+def test_a_validation_set_on_another_scale_is_refused(garments):
+    shares = ArrayDataset(garments.images / 255, garments.labels, garments.class_names)
+    levels = ArrayDataset(garments.images * 1.0, garments.labels, garments.class_names)
+    dark = ArrayDataset(garments.images // 90, garments.labels, garments.class_names)
+    for data, validation, way in (garments, shares, "255"), (shares, garments, "255"):
+        with pytest.raises(UserError, match=way):
+            Trainer(data, CONFIG, net=a_small_net(), validation=validation)
+    for data, validation in (garments, levels), (levels, garments), (garments, dark):
+        assert Trainer(data, CONFIG, net=a_small_net(), validation=validation).run.normalize.span
+
+
+def test_one_class_alone_is_refused(garments):
+    one = ArrayDataset(garments.images, garments.labels * 0, ["imagenet-mini"])
+    with pytest.raises(UserError, match="one class alone, imagenet-mini"):
+        Trainer(one, CONFIG)
+
+
+def test_holding_out_copies_no_images(garments):
+    trainer = Trainer(garments, CONFIG, net=a_small_net())
+    for part in trainer.train_loader.dataset, trainer.validation:
+        assert np.shares_memory(part.images[0], garments.images)
+
+
 def test_the_rate_follows_the_schedule_within_an_epoch(garments):
     trainer = Trainer(garments, CONFIG, net=a_small_net())
     rates = []

@@ -1,5 +1,6 @@
 """What to do with a finished run: minitorch-alexnet evaluate, predict, neighbours, filters"""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,16 @@ from tqdm import tqdm
 from .. import data
 from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
-from ..errors import UserError
-from ..evaluate import Evaluation, evaluate, features, nearest, views
+from ..errors import DataError, UserError
+from ..evaluate import Evaluation, evaluate, features, nearest
 from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
-from ..words import printable
+from ..words import crops_each, printable
 from .say import say
 
 SHOWN = 20  # classes to name on screen
+DRAWN = 150  # pictures in a figure: more take minutes
 
 
 def add_commands(add_command) -> None:
@@ -65,6 +67,11 @@ def _add_data(command) -> None:
 def _run_and_data(arguments) -> tuple[Run, data.Data]:
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     name = arguments.data or trained.config.data
+    if name == "arrays":
+        raise UserError(
+            f"this run's images were arrays: in Python, run = load_run({arguments.folder!r}), then"
+            " run.predict(pictures) or evaluate(run.net, *run.views(dataset))"
+        )
     loaded = data.load(name, arguments.data_dir or trained.config.data_dir)
     if loaded.test.class_names != trained.class_names:
         raise UserError(f"{loaded.name} has other classes than {arguments.folder} was trained on")
@@ -80,15 +87,12 @@ def evaluate_run(arguments) -> int:
     trained, loaded = _run_and_data(arguments)
     dataset = loaded.train if arguments.train else loaded.test
     crops = arguments.crops or trained.config.crops
-    result = evaluate(
-        trained.net,
-        *views(dataset, trained.net, trained.normalize, trained.config.batch_size, crops),
-    )
+    result = evaluate(trained.net, *trained.views(dataset, crops))
+    top5 = "" if result.top5 is None else f" top-5 {result.top5:.2%},"
     say(
         f"{trained.config.model} on {loaded.name}, {len(result.labels):,}"
         f" {'training' if arguments.train else 'test'} images"
-        + (", ten crops each" if crops == 10 else "")
-        + f": accuracy {result.accuracy:.2%}, top-5 {result.top(5):.2%}, loss {result.loss:.4f}"
+        f"{crops_each(result.views)}: accuracy {result.accuracy:.2%},{top5} loss {result.loss:.4f}"
     )
     _classes(trained.class_names, result)
     if not arguments.train:
@@ -124,20 +128,31 @@ def predict(arguments) -> int:
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
+    _expect_files(trained)
+    status = 0
     for path in arguments.images:
-        pixels = _pixels(trained, path)
-        logits = trained.net.predict(_seen(trained, pixels))
-        shares = Evaluation(logits, np.zeros(1, int)).probabilities[0]
-        best = np.argsort(-shares, kind="stable")[: arguments.top]
+        try:
+            pixels = _pixels(trained, path)
+        except DataError as error:  # others may be read
+            say(f"minitorch-alexnet: {error}", file=sys.stderr)
+            status = 2
+            continue
+        (best,) = trained.predict(pixels).best(arguments.top)
         say(path)
-        _bars([trained.class_names[i] for i in best], shares[best])
-    return 0
+        _bars(*zip(*best, strict=True))
+    return status
+
+
+def _expect_files(trained: Run) -> None:
+    if trained.config.data == "arrays":
+        raise UserError(
+            "this run's images were arrays, and how such are made of files is not known: in Python,"
+            f" load_run({str(trained.folder)!r}).predict(pictures) takes arrays"
+        )
 
 
 def _pixels(trained: Run, path: str) -> np.ndarray:
     """An image file made into what the run's images were, (C, H, W) uint8."""
-    if trained.config.data == "arrays":
-        raise UserError("this run's images were arrays in Python: use load_run there")
     channels, _, size = trained.normalize.mean.shape
     return (as_garment if channels == 1 else as_photo)(read_photo(path), size)
 
@@ -153,14 +168,22 @@ def neighbours(arguments) -> int:
 
     if arguments.top < 1:
         raise UserError(f"--top must be at least 1, got {arguments.top}")
+    pictures = len(arguments.images) * (1 + arguments.top)
+    if pictures > DRAWN:
+        raise UserError(
+            f"at most {DRAWN} pictures are drawn, these are {pictures}: name fewer images, or a"
+            " smaller --top"
+        )
     out = picture_path(arguments.out, Path(arguments.folder, "neighbours.png"))
     trained, loaded = _run_and_data(arguments)
+    _expect_files(trained)
     pixels = [_pixels(trained, path) for path in arguments.images]
     queries = np.concatenate([features(trained.net, _seen(trained, p)) for p in pixels])
-    (loader,) = views(loaded.train, trained.net, trained.normalize, trained.config.batch_size)
+    (loader,) = trained.views(loaded.train)
     batches = tqdm(loader, unit=" batches", disable=None, leave=False, dynamic_ncols=True)
     distances, numbers = nearest(trained.net, queries, batches, arguments.top)
     titles = []
+    say("The nearest training images, by the distances between what the last layer reads:")
     for path, row, found in zip(arguments.images, distances, numbers, strict=True):
         classes = [loaded.train.class_names[i] for i in loaded.train.labels[found]]
         titles.append([f"{c}\n{d:.3f}" for c, d in zip(classes, row, strict=True)])

@@ -20,7 +20,7 @@ from ..results import keep_results
 from ..run import expect_run_folder, is_kept, read_config
 from ..summary import place
 from ..train import Trainer, absent
-from ..words import command, duration
+from ..words import command, crops_each, duration
 from .bar import Bar
 from .interrupt import first_ctrl_c
 from .prepare import prepared
@@ -254,12 +254,13 @@ def _announce(trainer: Trainer) -> None:
 def _conclude(trainer: Trainer, part: str, test: Evaluation) -> None:
     """part: what the images of the test are; a folder's val is all there is."""
     config, folder = trainer.config, trainer.folder
-    top5 = f", top-5 {test.top(5):.2%}," if len(trainer.class_names) > 10 else ""
+    top5 = "" if test.top5 is None else f", top-5 {test.top5:.2%},"
+    crops = crops_each(test.views)
     quick = (config.recipe, config.model) == ("quick", "fashion") and config.data in data.DATASETS
     say(
         f"\n{part} accuracy {test.accuracy:.2%}{top5} on {len(test.labels):,} images of"
         f" {config.data}"
-        + (", ten crops each," if config.crops == 10 else "")
+        + (crops and f"{crops},")
         + f" after {trainer.epoch} epochs and {trainer.seconds:.0f} s of training."
         f"\nPictures, metrics and the net are in {folder}: curves.png, filters.png,"
         " confusion.png, mistakes.png, metrics.csv, classes.csv, result.json, checkpoint.npz."

@@ -8,10 +8,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from ..errors import DataError
+from .span import BYTES
 
 FORMAT = 1
 SPLITS = ("train", "val")
@@ -90,6 +92,7 @@ class ImageFolder:
     mean: np.ndarray
     deviation: float
     covariance: np.ndarray
+    span: ClassVar = BYTES
 
     @property
     def num_classes(self) -> int:

@@ -10,20 +10,30 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import ShapeError, UserError
 from ..streams import stream
+from .span import Span
 
 
 class Normalize:
-    """uint8 (n, C, h, w) on any device -> (x - mean + shift) / scale, float32.
+    """Images (n, C, h, w) on any device -> (x - mean + shift) / scale, float32.
 
     mean: (C, H, W), the training set's per-pixel mean (paper, section 2). From smaller images,
           wherever they were cut out, its centre is subtracted, as in the authors' own code.
     scale: 1 leaves the paper's range of 0-255
+    span: of the training set's values; None, as of older runs, is not known
     """
 
-    def __init__(self, mean: np.ndarray, scale: float = 1.0):
-        self.mean, self.scale = mean.astype(np.float32), float(scale)
+    def __init__(self, mean: np.ndarray, scale: float = 1.0, span: Span | None = None):
+        self.mean, self.scale, self.span = mean.astype(np.float32), float(scale), span
+
+    def expect(self, other: Span) -> None:
+        """UserError unless images of the other span can be on the training set's scale."""
+        if self.span and not self.span.takes(other):
+            raise UserError(
+                f"the values of these images are {other}, those of the training images"
+                f" {self.span}: {self.span.way_from(other)}"
+            )
 
     def __call__(self, images, device, shift: np.ndarray | None = None):
         """shift: (n, C, 1, 1), what ColourNoise adds to each image."""

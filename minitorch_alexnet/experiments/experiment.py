@@ -180,13 +180,14 @@ def percent_wrong(trainer: Trainer, dataset: ArrayDataset | ImageFolder, crops: 
 
 def model_for(shape: tuple[int, int, int]) -> str:
     """The small AlexNet for images (C, H, W). Raises UserError if there is none."""
-    if 24 <= shape[-1] <= 32:
+    side = min(shape[1:])
+    if 24 <= side <= 32:
         return "fashion"
-    if 56 <= shape[-1] <= 128:
+    if 56 <= side <= 128:
         return "alexnet-small"
     raise UserError(
         "the experiments' nets take images of 24 to 32 pixels, or of 56 to 128, these have"
-        f" {shape[-1]}: prepare the photographs with --size 32 or --size 64"
+        f" {side}: prepare the photographs with --size 32 or --size 64"
     )
 
 

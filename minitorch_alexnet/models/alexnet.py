@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from .. import init
 from ..device import joined
-from ..errors import UserError
+from ..errors import ShapeError, UserError
 from ..graph import Graph
 from ..layers import (
     Concat,
@@ -145,7 +145,7 @@ def alexnet_small(
     Kernels of 11×11 with stride 4 would leave too little of them: conv1 has 7×7 with stride 2.
     """
     if not 56 <= size <= 128:
-        raise UserError(f"alexnet-small takes images of 56 to 128 pixels, got {size}")
+        raise ShapeError(f"alexnet-small takes images of 56 to 128 pixels, got {size}")
     net = Graph((channels, size, size), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 48, 7, stride=2, padding=3))
     _paper_order(net, (48, 128, 192, 192, 128), groups=2)

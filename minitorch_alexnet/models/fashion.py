@@ -1,7 +1,7 @@
 """AlexNet's shape at 28×28: five conv layers, grouped as the paper's, and three FC layers."""
 
 from .. import init
-from ..errors import UserError
+from ..errors import ShapeError
 from ..graph import Graph
 from ..layers import Conv2d, Dropout, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 
@@ -20,7 +20,7 @@ def fashion(
     the test error was higher, not lower (`minitorch-alexnet reproduce lrn`).
     """
     if not 24 <= size <= 32:
-        raise UserError(f"fashion takes images of 24 to 32 pixels, got {size}")
+        raise ShapeError(f"fashion takes images of 24 to 32 pixels, got {size}")
     net = Graph(input_shape=(channels, size, size), device=devices, seed=None)
     net.add("conv1", Conv2d(channels, 16, 5))
     net.add("relu1", ReLU())

@@ -153,10 +153,12 @@ def mistakes(
     probabilities: np.ndarray,
     class_names: Sequence[str],
     count: int = 24,
+    ends: tuple[float, float] = (0, 255),
 ) -> Figure:
     """The pictures the net got wrong and was surest of, the surest first.
 
-    images: (N, 1 or 3, H, W) uint8;  labels: (N,) int;  probabilities: (N, K) floats, 0 … 1
+    images: (N, 1 or 3, H, W);  labels: (N,) int;  probabilities: (N, K) floats, 0 … 1
+    ends: black and white, in images that are not uint8
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(f"expected images (N, 1 or 3, H, W) to draw, got {images.shape}")
@@ -174,7 +176,11 @@ def mistakes(
     for place, i in enumerate(shown, start=1):
         axes = figure.add_subplot(rows, columns, place)
         axes.set_axis_off()
-        axes.imshow(images[i].transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+        image = images[i]
+        if image.dtype != np.uint8:
+            shades = 255.0 * (image - ends[0]) / (ends[1] - ends[0] or 1)
+            image = shades.clip(0, 255).round().astype(np.uint8)
+        axes.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
         true, answer = (_label(class_names[k], 16) for k in (labels[i], answers[i]))
         axes.set_title(f"{true}\n→ {answer} {100 * sureness[i]:.0f} %", fontsize=8)
     return figure

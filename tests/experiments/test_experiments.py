@@ -486,3 +486,10 @@ def test_an_unknown_name():
         UserError, match="there is no experiment 'lr': expected all, or one of relu"
     ):
         find("lr")
+
+
+def test_a_model_is_named_by_the_shorter_side():
+    assert model_for((1, 28, 40)) == model_for((1, 40, 28)) == "fashion"
+    assert model_for((3, 64, 150)) == model_for((3, 150, 64)) == "alexnet-small"
+    with pytest.raises(UserError, match="--size 32 or --size 64"):
+        model_for((3, 150, 40))
