@@ -67,7 +67,8 @@ def rows(out):
 
 
 def contents(out):
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    """Without the hidden files: the lock, and the parts that a killed process leaves."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
 
 
 # ---- from a folder to splits -----------------------------------------------------------------
