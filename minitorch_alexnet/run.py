@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from . import checkpoint
 from .config import INITS, Config
+from .data.image_folder import check_whites
 from .data.transforms import Normalize
 from .device import Device
 from .errors import CheckpointError, UserError
@@ -40,6 +41,7 @@ class Run:
 
     folder: None keeps nothing
     images: the fingerprint of those that it learns from
+    whites: which level counts as white in their files of more than 8 bits (see data/deep.py)
     """
 
     folder: Path | None
@@ -48,6 +50,7 @@ class Run:
     normalize: Normalize
     class_names: tuple[str, ...]
     images: tuple[str, np.ndarray]
+    whites: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def lock(self) -> contextlib.AbstractContextManager:
@@ -86,6 +89,7 @@ class Run:
             "layers": in_words(self.net),
             "class_names": self.class_names,
             "images": labels,
+            "whites": self.whites,
             "scale": self.normalize.scale,
             "schedule": schedule.state_dict(),
             "generators": self.net.generator_states(),
@@ -170,7 +174,9 @@ def load_run(folder: str | Path, model: str = "", devices: str = "") -> Run:
             )
         net.load_state_dict(under("weights/", arrays))
         images = meta["images"], arrays["images/mean"]
-        return Run(Path(folder), config, net, Normalize(mean, meta["scale"]), names, images)
+        normalize = Normalize(mean, meta["scale"])
+        whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
+        return Run(Path(folder), config, net, normalize, names, images, whites)
 
 
 def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:

@@ -138,7 +138,7 @@ def _pixels(trained: Run, path: str) -> np.ndarray:
     if trained.config.data == "arrays":
         raise UserError("this run's images were arrays in Python: use load_run there")
     channels, _, size = trained.normalize.mean.shape
-    return (as_garment if channels == 1 else as_photo)(read_photo(path), size)
+    return (as_garment if channels == 1 else as_photo)(read_photo(path, trained.whites), size)
 
 
 def _seen(trained: Run, pixels: np.ndarray):

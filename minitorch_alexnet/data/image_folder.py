@@ -24,8 +24,8 @@ SPLITS = ("train", "val")
 class Shard:
     """The images (n, 3, S, S) uint8 of an .npy file, which is open only while it is read.
 
-    checksums: their CRC-32, held against each image whenever it is read (a tenth of the time that
-        a training step takes for it at most; to read all at once would take minutes a set), or
+    checksums: their CRC-32, held against each image whenever it is read (some milliseconds for a
+        batch; to check a large set at once, when it is loaded, would take minutes), or
         None in folders of versions up to 0.2
     Reading raises DataError, naming the file, if it is gone, cut or other than it was made.
     """
@@ -167,6 +167,8 @@ def read_facts(folder: Path) -> Facts:
         names = facts["class_names"]
         if not names or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise ValueError("expected class_names to be a list of texts")
+        if len(set(names)) < len(names):
+            raise ValueError("two classes have the same name")
         images, shards = (
             {split: _count(f"{split} {what}", facts[split][what]) for split in SPLITS}
             for what in ("images", "shards")

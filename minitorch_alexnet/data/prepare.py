@@ -48,7 +48,7 @@ PROCESSES = 1024  # at most
 PAUSES = (0.1, 1.0)  # seconds, before a file that could not be read is tried again
 REPORT = "report.csv"
 FLAT = "almost no shades"
-SHADES = 16  # of 256, which all pixels of a flat image lie within
+SHADES = 16  # of 256: a flat image has fewer in each channel
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Summary:
     report: the CSV file that names them all, and the images that something was done to
     class_names: in the order of their numbers
     refused: the report's rows of what is not used, sorted
-    flat: images made that have almost no shades: their pixels differ by less than SHADES
+    flat: images made that have almost no shades: no channel's pixels differ by SHADES or more
     whites: the level that counts as white, in "integers" and "floats" of more than 8 bits
     """
 
@@ -162,7 +162,7 @@ def _made(path: Path, size: int, whites: Mapping) -> tuple[np.ndarray, str]:
     if min(photo.size) < size:
         remarks.append("enlarged from {}×{}".format(*photo.size))
     image = as_photo(photo, size)
-    if int(image.max()) - int(image.min()) < SHADES:
+    if np.ptp(image, axis=(1, 2)).max() < SHADES:
         remarks.append(FLAT)
     return image, ", ".join(remarks)
 

@@ -292,8 +292,13 @@ REMARKS = {
     "grey.jpg": (RGB, "L", {}, ["converted from greyscale"]),
     "palette.png": (RGB, "P", {}, ["converted from palette"]),
     "print.jpg": (RGB, "CMYK", {}, ["converted from CMYK"]),
-    "float.tif": (RGB, "F", {}, ["converted from floating point"]),
-    "16.png": (RGB[..., 0].astype(np.uint16), None, {}, ["converted from 16 bit"]),
+    "float.tif": (RGB, "F", {}, ["converted from floating point with 255 as white"]),
+    "16.png": (
+        RGB[..., 0].astype(np.uint16),
+        None,
+        {},
+        ["converted from 16 bit with 255 as white"],
+    ),
     "opaque.png": (RGB, "RGBA", {}, []),
     "clear.png": (np.dstack([RGB, RGB[..., 0]]), None, {}, ["transparency laid on white"]),
     "glass.png": (

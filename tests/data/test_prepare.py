@@ -57,13 +57,18 @@ def tones(split):
 
 
 def rows(out):
-    """The report: {file: (split, used, what)}."""
+    """The report: {file: (split, used, what)}, but for the shades that are few here."""
     with open(out / "report.csv", encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
     assert head == ["split", "file", "used", "what"]
     assert rows == sorted(rows)
     assert len({row[1] for row in rows}) == len(rows)
-    return {path: (split, used, what) for split, path, used, what in rows}
+    told = {path: (split, used, few_shades(what)) for split, path, used, what in rows}
+    return {path: row for path, row in told.items() if row[2]}
+
+
+def few_shades(what):
+    return what.removesuffix("almost no shades").removesuffix(", ")
 
 
 def contents(out):
@@ -92,7 +97,8 @@ def test_train_and_val(tmp_path):
     assert train.class_names == val.class_names == ("cat", "dog", "eel")
     assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
     assert tones(val) == [("dog", 6), ("eel", 7)]
-    assert summary == Summary(5, 2, 0, 0, tmp_path / "out" / "report.csv", summary.class_names)
+    report = tmp_path / "out" / "report.csv"
+    assert summary == Summary(5, 2, 0, 0, report, ("cat", "dog", "eel"), (), flat=7, whites={})
     assert rows(tmp_path / "out") == {}
     facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert len(facts.pop("files")) == 64  # the listing's SHA-256
@@ -103,6 +109,7 @@ def test_train_and_val(tmp_path):
         "val": {"images": 2, "shards": 1},
         "unusable": 0,
         "aside": 0,
+        "whites": {},
         "class_names": ["cat", "dog", "eel"],
     }
 
@@ -113,11 +120,13 @@ def test_an_unknown_layout_is_refused_before_any_work(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"processes": 0}])
-def test_settings_that_make_no_sense(tmp_path, options):
+@pytest.mark.parametrize("value", [0, -1, 10**9, 10**30, 2.5, 8.0, True, "8", float("nan")])
+@pytest.mark.parametrize("name", ["size", "processes"])
+def test_settings_that_make_no_sense(tmp_path, name, value):
     source = folder(tmp_path / "in", {"train/cat/a.png": 1})
-    with pytest.raises(UserError, match=r"size and processes must be at least 1, got"):
-        prepare(source, tmp_path / "out", **options)
+    with pytest.raises(UserError, match=rf"{name} must be a whole number from 1 to .*, got"):
+        prepare(source, tmp_path / "out", **{name: value})
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("below", ["", "train", "train/cat", "val/x", "new"])
@@ -197,7 +206,7 @@ def awkward(tmp_path):
     two = np.array([[255] * 3, [10, 200, 30]])
     return tmp_path / "in", {
         "cat/1.png": (COLOURS, None),
-        "cat/16.png": (COLOURS[..., [0] * 3], "converted from 16 bit"),
+        "cat/16.png": (COLOURS[..., [0] * 3], "converted from 16 bit with 65535 as white"),
         "cat/clear.png": (on_white, "transparency laid on white"),
         "cat/exif.png": (np.rot90(COLOURS, -1), "turned by its EXIF tag"),
         "cat/grey.png": (COLOURS[..., [1] * 3], "converted from greyscale"),
@@ -230,9 +239,10 @@ def test_what_becomes_of_awkward_files(tmp_path, awkward):
         np.testing.assert_allclose(found, pixels, atol=tolerance, err_msg=name)
     report = rows(tmp_path / "out")
     assert report.pop("train/empty") == ("train", "no", "a folder without image files")
-    assert report.keys() == {f"train/{name}" for name, (_, what) in expected.items() if what}
+    names = {name for name, (_, what) in expected.items() if what}
+    assert report.keys() == {f"train/{name}".replace("\n", "\\n") for name in names}
     for path, (split, used, what) in report.items():
-        pixels, words = expected[path.removeprefix("train/")]
+        pixels, words = expected[path.removeprefix("train/").replace("\\n", "\n")]
         assert (split, used) == ("train", "no" if pixels is None else "yes")
         assert what == words if used == "yes" else what.startswith(words)
         assert str(tmp_path) not in what
@@ -358,8 +368,8 @@ def test_a_shard_has_the_images_of_so_many_files(tmp_path, small):
     }
     assert {shape[1:] for shape in lengths.values()} == {(3, SIZE, SIZE)}
     names = {f"{name[:-4]}.npz" for name in lengths} | lengths.keys()
-    others = {"plan.json", "statistics.npz", "report.csv", "prepared.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | others
+    others = {"plan.json", "whites.json", "statistics.npz", "report.csv", "prepared.json"}
+    assert contents(tmp_path / "out").keys() == names | others
 
 
 def test_the_header_makes_room_for_what_is_unusable(tmp_path):
@@ -436,7 +446,7 @@ def test_shards_that_are_done_are_not_made_again(tmp_path, small, monkeypatch):
     for name in ("prepared.json", "report.csv", "train-0001.npz", "val-0000.npz", "val-0000.npy"):
         (tmp_path / "out" / name).unlink()
     read, told, examine = [], [], module.examine
-    monkeypatch.setattr(module, "examine", lambda path: read.append(path) or examine(path))
+    monkeypatch.setattr(module, "examine", lambda path, _: read.append(path) or examine(path))
     prepare(source, tmp_path / "out", on_image=lambda done, total: told.append(done))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     files = [source / file.path for file in list_files(source).files]
@@ -574,6 +584,7 @@ def stopped(source, out, processes, moment, number=9, kill="kill"):
     assert process.returncode == -number, said
 
 
+BEGUN = ["plan.json", "train-0000.npy", "train-0000.npz", "whites.json"]
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
@@ -584,6 +595,7 @@ def test_killed_again_and_again_and_repeated(tmp_path, small):
     prepare(source, tmp_path / "whole")
     for moment, done in (
         (1, 0),  # nothing there yet but the start of plan.json
+        (4, 0),  # what counts as white is known, under another name
         (2 + 8 + 3, 1),  # amid the second shard
         (8 + 6, 2),  # the third has all its images, under another name
         (7, 2),  # they have their name, and no labels
@@ -593,6 +605,7 @@ def test_killed_again_and_again_and_repeated(tmp_path, small):
     ):
         stopped(source, out, 1, moment)
         assert len(list(out.glob("*-*.npz"))) == done
+        assert len(list(out.glob(".*.part"))) == 1  # that of the process before is gone
         assert not image_folder.is_prepared(out)
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
@@ -608,9 +621,9 @@ def test_stopped_with_several_processes(tmp_path, small, number, kill):
     """They end with their parent; Ctrl-C, which comes to all of them, leaves no half file."""
     source, out = photographs(tmp_path / "in", 60), tmp_path / "out"
     prepare(source, tmp_path / "whole")
-    stopped(source, out, 2, 2 + 8 + 3, number, kill)
-    halves = ["train-0001.npy.part"] if number == signal.SIGKILL else []
-    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz", *halves]
+    stopped(source, out, 2, 4 + 8 + 3, number, kill)
+    assert sorted(contents(out)) == BEGUN
+    assert len(list(out.glob(".*.part"))) == (number == signal.SIGKILL)
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
 
@@ -626,13 +639,13 @@ def test_an_exception_leaves_no_half_file(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         prepare(source, out, on_image=stop)
     assert is_begun(out)
-    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz"]
+    assert sorted(contents(out)) == BEGUN
 
 
 def test_an_out_that_cannot_be_written(tmp_path):
     source = photographs(tmp_path / "in", 9)
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot write .*plan.json"):
+    with pytest.raises(UserError, match=r"out cannot be a folder for this: Not a directory"):
         prepare(source, tmp_path / "out", on_image=None)  # no image is read
 
 
@@ -649,6 +662,6 @@ def test_a_disk_that_fills_up(tmp_path):
             prepare(source, out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert list(contents(out)) == ["plan.json"]
+    assert sorted(contents(out)) == ["plan.json", "whites.json"]
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
