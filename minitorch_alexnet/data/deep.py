@@ -115,6 +115,7 @@ def _tiles(
     image: Image.Image, lower: Image.Image | None
 ) -> Iterator[tuple[tuple[int, int], np.ndarray, np.ndarray | None]]:
     """Of each part the left upper corner, the values (h, w[, 3]), and those of alpha (h, w)."""
+    image.load()  # which turns a TIFF upright
     for left, top in itertools.product(range(0, image.width, TILE), range(0, image.height, TILE)):
         box = left, top, min(left + TILE, image.width), min(top + TILE, image.height)
         values = np.asarray(image.crop(box))

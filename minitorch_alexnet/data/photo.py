@@ -62,9 +62,10 @@ def examine(
         mode, is_deep = image.mode, deep.kind_of(image)  # before it is loaded
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         if is_deep:
-            image, white = deep.to_8_bits(image, _lower(content, image), whites)
-            if orientation:
-                image.getexif()[ExifTags.Base.Orientation] = orientation
+            scaled, white = deep.to_8_bits(image, _lower(content, image), whites)
+            if turn := image.getexif().get(ExifTags.Base.Orientation):  # which is yet to be done
+                scaled.getexif()[ExifTags.Base.Orientation] = turn
+            image = scaled
         photo = _common_mode(ImageOps.exif_transpose(image))
         return photo, _remarks(mode, photo, orientation, white)
 
@@ -74,10 +75,10 @@ def measure(path: str | Path) -> deep.Largest | None:
 
     Raises ReadError where the system fails; what is no image holds nothing.
     """
-    if not deep.may_be_deep(_content(path, 26)):
-        return None
-    content = _content(path)
     try:
+        if not deep.may_be_deep(_content(path, 26)):
+            return None
+        content = _content(path)
         with _decoding(path):
             image = _opened(content)
             return deep.largest(image, _lower(content, image)) if deep.kind_of(image) else None
