@@ -21,6 +21,7 @@ from minitorch_alexnet.data import prepare as module
 from minitorch_alexnet.data.prepare import Summary, is_begun, statistics
 from minitorch_alexnet.data.scan import list_files
 from minitorch_alexnet.errors import DataError, UserError
+from minitorch_alexnet.files import Lock
 
 SIZE = 8
 
@@ -290,6 +291,265 @@ def test_a_split_without_any_usable_image(tmp_path, split):
         assert not image_folder.is_prepared(tmp_path / "out")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no text")
+def test_a_bad_picture_whose_name_is_no_text(tmp_path):
+    """Its name is in the message, too; all the work was lost by this, at its end."""
+    source = folder(tmp_path / "in", {"train/cat/a.png": 1, "val/cat/a.png": 2})
+    with open(os.path.join(os.fsencode(source), b"train/cat/\xe9.png"), "wb") as file:
+        file.write(b"no image")
+    for _ in range(2):
+        summary = prepare(source, tmp_path / "out")
+        assert [row.file for row in summary.refused] == ["train/cat/\\udce9.png"]
+        assert "train/cat/\\udce9.png as an image" in summary.refused[0].what
+    assert list(rows(tmp_path / "out")) == ["train/cat/\\udce9.png"]
+
+
+def test_almost_no_shades(tmp_path):
+    """Images within 16 of 256 in each channel are counted and named; two tones far apart do."""
+    files = {"dark": (0, 15, 0), "enough": (0, 16, 0), "mask": (0, 255, 0), "even": (9, 9, 200)}
+    for name, (low, high, blue) in files.items():
+        pixels = np.full((SIZE, SIZE, 3), blue, np.uint8)
+        pixels[..., :2] = low
+        pixels[0, 0, :2] = high
+        (tmp_path / "in" / "train" / "cat").mkdir(parents=True, exist_ok=True)
+        save(tmp_path / "in" / "train" / "cat" / f"{name}.png", pixels)
+    shutil.copytree(tmp_path / "in" / "train", tmp_path / "in" / "val")
+    for _ in range(2):
+        assert prepare(tmp_path / "in", tmp_path / "out").flat == 4
+    with open(tmp_path / "out" / "report.csv", encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [
+            [split, f"{split}/cat/{name}.png", "yes", "almost no shades"]
+            for split in ("train", "val")
+            for name in ("dark", "even")
+        ]
+
+
+# ---- files of more than 8 bits -----------------------------------------------------------------
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """12 bits in files of 16 and floats of 0 … 1: in each class one image is bright, one dark."""
+    source = folder(tmp_path / "in", {"val/cat/v.png": 5, "train/cat/v.jpg": 6})
+    ramp = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) * 65
+    assert ramp.max() == 4095
+    (source / "train" / "dog").mkdir()
+    for name, part in (("bright", 1), ("dark", 64)):
+        save(source / "train" / "cat" / f"{name}.png", (ramp // part).astype(np.uint16))
+        save(source / "train" / "dog" / f"{name}.tif", (ramp / 4095 / part).astype(np.float32))
+    save(source / "val" / "cat" / "dim.png", (ramp // 2).astype(np.uint16))
+    return source
+
+
+def tops(split):
+    return split.images[:].max(axis=(1, 2, 3)).tolist()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_level_counts_as_white_in_a_whole_set(tmp_path, deep, processes):
+    for _ in range(2):
+        summary = prepare(deep, tmp_path / "out", processes=processes)
+        assert summary.whites == {"integers": 4095, "floats": 1}
+        assert summary.flat == 2 + 2  # the dark ones, and those of 8 bits of one tone
+    train, val = image_folder.load(tmp_path / "out")
+    assert train.whites == val.whites == train.subset([0]).whites == summary.whites
+    assert tops(train) == [255, 4, 6, 255, 4]
+    assert tops(val) == [127, 5]
+    what = rows(tmp_path / "out")["train/cat/dark.png"][2]
+    assert what == "converted from 16 bit with 4095 as white"
+
+
+def test_a_value_that_is_no_brightness_is_told(tmp_path, deep):
+    save(deep / "train" / "dog" / "nan.tif", np.full((SIZE, SIZE), np.nan, np.float32))
+    save(deep / "train" / "dog" / "minus.tif", np.full((SIZE, SIZE), -7, np.int32))
+    summary = prepare(deep, tmp_path / "out")
+    assert [row.file for row in summary.refused] == ["train/dog/minus.tif", "train/dog/nan.tif"]
+    assert "negative values" in summary.refused[0].what
+    assert summary.whites == {"integers": 4095, "floats": 1}
+
+
+def test_what_counts_as_white_is_measured_once(tmp_path, deep, small, monkeypatch):
+    prepare(deep, tmp_path / "whole")
+
+    def stop(done, total):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(deep, tmp_path / "out", on_image=stop)
+    monkeypatch.setattr(module, "measure", lambda path: pytest.fail("measured again"))
+    prepare(deep, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_shards_of_a_version_that_measured_nothing_are_made_again(tmp_path, deep, small):
+    """Up to 0.2: they have another scale."""
+    prepare(deep, tmp_path / "whole")
+    out = shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    for name in ("prepared.json", "whites.json"):
+        (out / name).unlink()
+    np.save(out / "train-0000.npy", np.zeros((4, 3, SIZE, SIZE), np.uint8))
+    prepare(deep, out)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_jpegs_are_not_opened_to_be_measured(tmp_path, monkeypatch):
+    files = {f"{split}/cat/{name}": 7 for split in ("train", "val") for name in ("a.jpg", "b.JPEG")}
+    monkeypatch.setattr(module, "measure", lambda path: pytest.fail("opened"))
+    prepare(folder(tmp_path / "in", files), tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"integers": 0}', '{"other": 1}', '{"floats": "1"}'])
+def test_levels_that_are_none(tmp_path, deep, text):
+    prepare(deep, tmp_path / "out")
+    (tmp_path / "out" / "prepared.json").unlink()
+    (tmp_path / "out" / "whites.json").write_text(text)
+    with pytest.raises(DataError, match=r"whites.json is not whole: .*; delete the folder"):
+        prepare(deep, tmp_path / "out")
+
+
+# ---- a system that fails -----------------------------------------------------------------------
+
+FAILURES = [
+    *(OSError(number, os.strerror(number)) for number in (5, 12, 13, 23, 24, 110, 116)),
+    MemoryError(),
+]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """failing(name, error, times): opening files of that name raises it so many times."""
+    pauses = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+
+    def fail(name, error, times):
+        left, real = [error] * times, open
+
+        def opened(file, *arguments, **options):
+            if left and os.path.basename(os.fspath(file)) == name:
+                raise left.pop()
+            return real(file, *arguments, **options)
+
+        monkeypatch.setattr("builtins.open", opened)
+        return pauses
+
+    return fail
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_failure_that_passes_changes_nothing(tmp_path, small, failing, error, times):
+    source = photographs(tmp_path / "in", 11)
+    prepare(source, tmp_path / "whole")
+    pauses = failing("006.png", error, times)
+    prepare(source, tmp_path / "out")
+    assert len(pauses) == times
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_failure_that_stays_ends_the_work_and_keeps_what_is_done(
+    tmp_path, deep, small, failing, error
+):
+    prepare(deep, tmp_path / "whole")
+    out, done = tmp_path / "out", {"plan.json"}
+    for name in ("bright.tif", "v.jpg"):  # while it is measured, and while it is read
+        failing(name, error, 3)
+        with pytest.raises(DataError, match=f"{name}.*; what is done is kept: repeat the command"):
+            prepare(deep, out)
+        assert contents(out).keys() == done
+        done |= {"whites.json"}
+    prepare(deep, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("function", ["as_photo", "examine"])
+def test_a_failure_while_an_image_is_made(tmp_path, monkeypatch, error, function):
+    source = folder(tmp_path / "in", {"train/cat/a.png": 1, "val/cat/a.png": 2})
+    monkeypatch.setattr(module, "PAUSES", ())
+
+    def fail(*arguments):
+        raise error if isinstance(error, MemoryError) else module.ReadError(str(error))
+
+    monkeypatch.setattr(module, function, fail)
+    with pytest.raises(module.ReadError, match="what is done is kept: repeat"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_that_vanishes(tmp_path, monkeypatch, processes):
+    """A disk that is no longer there is not a folder of bad pictures."""
+    source = photographs(tmp_path / "in", 11)
+    gone = source / "train" / "b" / "006.png"
+
+    def listed(source):
+        listing = list_files(source)
+        gone.rename(tmp_path / "006.png")
+        return listing
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "list_files", listed)
+        with pytest.raises(DataError, match=r"there is no image .*006.png; what is done is kept"):
+            prepare(source, tmp_path / "out", processes=processes)
+    (tmp_path / "006.png").rename(gone)
+    assert prepare(source, tmp_path / "out").unusable == 2
+
+
+def test_a_process_that_cannot_start(tmp_path, monkeypatch):
+    """And not: that a shard cannot be written."""
+
+    def fail(*arguments, **options):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", fail)
+    source = photographs(tmp_path / "in", 11)
+    with pytest.raises(UserError, match=r"cannot start: Resource temporarily .* fewer processes"):
+        prepare(source, tmp_path / "out", processes=2)
+
+
+# ---- whose folder it is ------------------------------------------------------------------------
+
+
+def test_two_at_once(tmp_path):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    with Lock(out):
+        with pytest.raises(UserError, match="another process is at work in"):
+            prepare(source, out)
+        assert contents(out) == {}
+    prepare(source, out)
+    with Lock(out):  # what is done can be read all the time
+        assert prepare(source, out).train == 6
+
+
+@pytest.mark.parametrize("name", ["prepared.txt", "report.csv", "train-0000.npy", "photos/a.png"])
+def test_files_of_others_stay(tmp_path, name):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match="holds other files already, such as"):
+        prepare(source, out)
+    assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", [None, "\ufeffsplit;file;used\r\ntrain;b\xe4d.png;no\r\n", "\0"])
+def test_the_report_is_not_read_again(tmp_path, text):
+    """A spreadsheet may have saved it, in its own way, or someone deleted it."""
+    source = photographs(tmp_path / "in", 11)
+    (source / "train" / "note.txt").touch()
+    first, path = prepare(source, tmp_path / "out"), tmp_path / "out" / "report.csv"
+    whole = path.read_bytes()
+    assert [row.file for row in first.refused] == [
+        "train/a/009.png",
+        "train/b/004.png",
+        "train/note.txt",
+    ]
+    path.unlink() if text is None else path.write_text(text, encoding="cp1252", errors="replace")
+    assert prepare(source, tmp_path / "out") == first
+    assert (path.read_bytes() == whole) == (text is None)
+
+
 # ---- statistics ------------------------------------------------------------------------------
 
 
@@ -512,7 +772,7 @@ def test_another_length_of_shards_is_refused(tmp_path, monkeypatch):
         prepare(source, out)
 
 
-@pytest.mark.parametrize("claim", [None, "", "[1]", '{"size": 8}', "\0"])
+@pytest.mark.parametrize("claim", [None, "", "[1]", '{"size": 8}', "\0", "[" * 10**5, "1" * 5000])
 def test_a_folder_with_something_else_is_refused(tmp_path, claim):
     source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
     prepare(source, out)
