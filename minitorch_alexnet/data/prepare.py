@@ -186,16 +186,17 @@ def _once(read: Callable, path: Path, *arguments):
 
 def _measured_whites(source: Path, files: list[File], mapped: Callable) -> dict[str, float]:
     """The level of each kind that holds the largest value of all files. JPEGs have 8 bits."""
-    paths = [source / f.path for f in files if not f.path.lower().endswith((".jpg", ".jpeg"))]
+    jobs = [(source, f.path) for f in files if not f.path.lower().endswith((".jpg", ".jpeg"))]
     most: dict[str, float] = {}
-    for found in mapped(_measure, paths):
+    for found in mapped(_measure, jobs):
         if found:
             most[found.kind] = max(found.value, most.get(found.kind, 0))
     return {kind: deep.white_level(deep.Largest(kind, value)) for kind, value in most.items()}
 
 
-def _measure(path: Path) -> deep.Largest | None:
-    return _patiently(measure, path)
+def _measure(job: tuple[Path, str]) -> deep.Largest | None:
+    source, path = job
+    return _patiently(measure, source / path)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from minitorch_alexnet.errors import DataError
 
 GREY = np.arange(256, dtype=np.uint16).reshape(16, 16)  # what shall come out
 COLOURS = np.stack([GREY, GREY[::-1], GREY.T], axis=-1)
+ALIKE = np.stack([np.full_like(GREY, 255), GREY[::-1], GREY.T], axis=-1)  # in one band
 INTEGERS = [255, 1023, 4095, 16383, 65535]
 
 
@@ -102,7 +103,7 @@ def test_a_file_that_says_what_is_white(tmp_path, maximum, value):
 
 
 @pytest.mark.parametrize("levels", [4095, 65535])
-@pytest.mark.parametrize("pixels", [GREY, COLOURS], ids=["grey", "colours"])
+@pytest.mark.parametrize("pixels", [GREY, ALIKE], ids=["grey", "colours"])
 def test_a_transparent_value(tmp_path, levels, pixels):
     """What has just this value is clear, and all else is as it was."""
     values = scaled(levels, pixels)
@@ -137,6 +138,16 @@ def test_turned_by_exif(tmp_path, kind, turn):
     photo, remarks = examine(path)
     np.testing.assert_array_equal(np.asarray(photo), np.rot90(GREY[4:], {6: -1, 3: 2}[turn]))
     assert remarks[-1] == "turned by its EXIF tag"
+
+
+def test_a_photo_that_is_longer_once_it_is_turned(tmp_path):
+    """Pillow turns a TIFF as it loads it; its largest value stands in the last row then."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.zeros((8, 16), np.uint16)
+    pixels[-1, -1] = 4095
+    Image.fromarray(pixels).save(tmp_path / "photo.tif", exif=exif)
+    assert measure(tmp_path / "photo.tif") == ("integers", 4095)
 
 
 def test_the_order_of_tiles_does_not_matter(tmp_path, monkeypatch):

@@ -388,6 +388,7 @@ def test_a_shard_of_something_else(prepared, array, message):
             )
         ),
         ({"whites": {"floats": float("nan")}}, "expected levels of white"),
+        ({"whites": {"floats": float("inf")}}, "expected levels of white"),
     ],
     ids=str,
 )
