@@ -3,8 +3,8 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from . import checkpoint
 from .config import INITS, Config
 from .data.arrays import ArrayDataset
 from .data.brought import as_array, channels_last
-from .data.image_folder import ImageFolder
+from .data.image_folder import ImageFolder, check_whites
 from .data.loader import Loader
 from .data.span import Span
 from .data.transforms import Normalize
@@ -46,6 +46,7 @@ class Run:
 
     folder: None keeps nothing
     images: the fingerprint of those that it learns from
+    whites: which level counts as white in their files of more than 8 bits (see data/deep.py)
     """
 
     folder: Path | None
@@ -54,6 +55,7 @@ class Run:
     normalize: Normalize
     class_names: tuple[str, ...]
     images: tuple[str, np.ndarray]
+    whites: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def lock(self) -> contextlib.AbstractContextManager:
@@ -123,6 +125,7 @@ class Run:
             "layers": in_words(self.net),
             "class_names": self.class_names,
             "images": labels,
+            "whites": self.whites,
             "scale": self.normalize.scale,
             "span": self.normalize.span,
             "schedule": schedule.state_dict(),
@@ -215,7 +218,8 @@ def load_run(
         known = meta.get("span") and Span(*meta["span"])
         normalize = Normalize(mean, meta["scale"], known)
         images = meta["images"], arrays["images/mean"]
-        return Run(Path(folder), config, net, normalize, names, images)
+        whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
+        return Run(Path(folder), config, net, normalize, names, images, whites)
 
 
 def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, layers: list) -> Graph:

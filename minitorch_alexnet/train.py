@@ -87,6 +87,7 @@ class Trainer:
             normalize,
             dataset.class_names,
             fingerprint(dataset),
+            getattr(dataset, "whites", {}),
         )
         self.taken: list[str] = []
         if config.source and not resumable:

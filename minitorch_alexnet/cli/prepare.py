@@ -1,6 +1,5 @@
 """minitorch-alexnet prepare"""
 
-import csv
 import os
 from pathlib import Path
 
@@ -85,9 +84,15 @@ def _told(summary: Summary, out: Path) -> str:
             f"{summary.unusable:,} images could not be used, {summary.aside:,} other files or"
             f" folders were left aside; {summary.report} names them:"
         )
-        with open(summary.report, encoding="utf-8", newline="") as file:
-            refused = [row for row in csv.DictReader(file) if row["used"] == "no"]
-        refused.sort(key=lambda row: row["what"] in QUIET)
-        lines += [f"  {row['file']}: {row['what']}" for row in refused[:SHOWN]]
+        refused = sorted(summary.refused, key=lambda row: row.what in QUIET)
+        lines += [f"  {row.file}: {row.what}" for row in refused[:SHOWN]]
         lines += [f"  … and {len(refused) - SHOWN:,} more"] * (len(refused) > SHOWN)
+    for kind, white in summary.whites.items():
+        deep = "floats" if kind == "floats" else "more than 8 bits"
+        lines.append(f"{white:,.10g} counts as white in the files of {deep}.")
+    if summary.flat:
+        lines.append(
+            f"{summary.flat:,} images came out with almost no shades: look at these in"
+            f" {summary.report}"
+        )
     return "\n".join(lines)

@@ -3,49 +3,89 @@
 import contextlib
 import functools
 import importlib
+import io
+import os
+import stat
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DataError
+from . import deep
 
 MAX_PIXELS = 100_000_000
+MAX_BYTES = 16 * MAX_PIXELS  # of a file: more than any of so many pixels
 # What Pillow may take a file for, whatever its name: pictures alone, none of which runs a program
 FORMATS = (
     *("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "HEIF", "JXL"),
     *("QOI", "PCX", "SGI", "SUN", "PSD", "TGA"),
 )
 PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # used where they are installed
+UNKNOWN = {  # what such a file starts with, and what to do
+    b"ftypavif": "it is AVIF, which this Pillow does not read: update Pillow",
+    b"ftyp": "it is HEIC or the like, which takes a plugin: pip install pillow-heif",
+    b"JXL ": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
+    b"\xff\x0a": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
+    b"II*\0": "Pillow does not read such a TIFF: save it with 8 or 16 bits, or floats of 32",
+    b"MM\0*": "Pillow does not read such a TIFF: save it with 8 or 16 bits, or floats of 32",
+}
 KINDS = {"1": "1 bit", "L": "greyscale", "LA": "greyscale", "P": "palette", "F": "floating point"}
 
 
-def read_photo(path: str | Path) -> Image.Image:
-    """Any file that Pillow reads, turned upright by its EXIF tag, in mode L, RGB or RGBA.
+class ReadError(DataError):
+    """The system could not read a file, which may be good: a disk, a network, memory failed."""
 
+
+def read_photo(path: str | Path, whites: Mapping[str, float] = {}) -> Image.Image:
+    """An image file of one of FORMATS, turned upright by its EXIF tag, in mode L, RGB or RGBA.
+
+    whites: the levels that the set it belongs to counts as white, as an ImageFolder has them
     Raises DataError if it is missing, not an image, damaged, or larger than MAX_PIXELS.
     """
-    return examine(path)[0]
+    return examine(path, whites)[0]
 
 
-def examine(path: str | Path) -> tuple[Image.Image, list[str]]:
-    """read_photo's image, and what makes the file no plain upright RGB: "converted from CMYK", …"""
+def examine(
+    path: str | Path,
+    whites: Mapping[str, float] = {},
+) -> tuple[Image.Image, list[str]]:
+    """read_photo's image, and what makes the file no plain upright RGB: "converted from CMYK", …
+
+    Raises ReadError where the system fails, and else DataError.
+    """
+    content = _content(path)
+    with _decoding(path):
+        image, white = _opened(content), None
+        mode, is_deep = image.mode, deep.kind_of(image)  # before it is loaded
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+        if is_deep:
+            scaled, white = deep.to_8_bits(image, _lower(content, image), whites)
+            if turn := image.getexif().get(ExifTags.Base.Orientation):  # which is yet to be done
+                scaled.getexif()[ExifTags.Base.Orientation] = turn
+            image = scaled
+        photo = _common_mode(ImageOps.exif_transpose(image))
+        return photo, _remarks(mode, photo, orientation, white)
+
+
+def measure(path: str | Path) -> deep.Largest | None:
+    """The largest value, if the file has more than 8 bits and does not say which one is white.
+
+    Raises ReadError where the system fails; what is no image holds nothing.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's on size; ours is the one that counts
-            with Image.open(path, formats=formats()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
-                orientation = image.getexif().get(ExifTags.Base.Orientation)
-                photo = _common_mode(ImageOps.exif_transpose(image))
-                return photo, _remarks(image.mode, photo, orientation)
-    except FileNotFoundError:
-        raise DataError(f"there is no image {path}") from None
-    except Image.DecompressionBombError:
-        raise DataError(f"{path} has more than {MAX_PIXELS:,} pixels; make it smaller") from None
-    except Exception as error:  # damaged bytes make the readers raise all sorts of things
-        raise DataError(f"cannot read {path} as an image: {error}") from error
+        if not deep.may_be_deep(_content(path, 26)):
+            return None
+        content = _content(path)
+        with _decoding(path):
+            image = _opened(content)
+            return deep.largest(image, _lower(content, image)) if deep.kind_of(image) else None
+    except ReadError:
+        raise
+    except DataError:
+        return None
 
 
 @functools.cache
@@ -58,20 +98,81 @@ def formats() -> tuple[str, ...]:
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
+def _content(path: str | Path, count: int = -1) -> bytes:
+    """The first bytes of a file, or all. That they cannot be had is never the image's fault."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):  # a pipe could keep us waiting for ever
+            raise DataError(f"cannot read {path} as an image: it is not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise DataError(f"{path} has more than {MAX_BYTES:,} bytes; make it smaller")
+        with open(path, "rb") as file:
+            return file.read(count)
+    except FileNotFoundError:
+        raise ReadError(f"there is no image {path}") from None
+    except (OSError, MemoryError) as error:
+        raise _failure(path, error) from error
+
+
+def _failure(path: str | Path, error: OSError | MemoryError) -> ReadError:
+    reason = error.strerror if isinstance(error, OSError) else "there is too little memory"
+    return ReadError(f"cannot read {path}: {reason}")
+
+
+@contextlib.contextmanager
+def _decoding(path: str | Path) -> Iterator[None]:
+    """Whatever goes wrong with the bytes of a file becomes a DataError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's on size; ours is the one that counts
+            yield
+    except MemoryError as error:
+        raise _failure(path, error) from error
+    except Image.DecompressionBombError:
+        raise DataError(f"{path} has more than {MAX_PIXELS:,} pixels; make it smaller") from None
+    except Exception as error:  # damaged bytes make the readers raise all sorts of things
+        if isinstance(error, OSError) and error.errno is not None:  # the system's, not a reader's
+            raise _failure(path, error) from error
+        raise DataError(f"cannot read {path} as an image: {error}") from error
+
+
+def _opened(content: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=formats())
+    except UnidentifiedImageError:
+        raise ValueError(_unknown(content)) from None
+    if image.width * image.height > MAX_PIXELS:
+        raise Image.DecompressionBombError
+    return image
+
+
+def _unknown(content: bytes) -> str:
+    if not content:
+        return "it is empty"
+    for signature, hint in UNKNOWN.items():
+        if signature in content[:16]:
+            return hint
+    return "its content is none of the kinds of images that are read here"
+
+
+def _lower(content: bytes, image: Image.Image) -> Image.Image | None:
+    """The lower bytes of 16-bit colours."""
+    return deep.exchange_bytes(_opened(content)) if image.mode.startswith("RGB") else None
+
+
 def _common_mode(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return image.convert("RGBA")
-    if image.mode.startswith("I"):  # integers of 16 bits, which Pillow would clip to 8
-        pixels = np.asarray(image, np.float64) / 257
-        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
     return image if image.mode == "L" else image.convert("RGB")
 
 
-def _remarks(mode: str, photo: Image.Image, orientation) -> list[str]:
+def _remarks(mode: str, photo: Image.Image, orientation, white: float | None) -> list[str]:
     remarks = []
-    if mode not in ("RGB", "RGBA"):
-        kind = "16 bit" if mode.startswith("I") else KINDS.get(mode, mode)
-        remarks.append(f"converted from {kind}")
+    if white is not None:
+        kind = KINDS.get(mode, "16 bit")
+        remarks.append(f"converted from {kind} with {white:g} as white")
+    elif mode not in ("RGB", "RGBA"):
+        remarks.append(f"converted from {KINDS.get(mode, mode)}")
     if photo.mode == "RGBA" and photo.getchannel("A").getextrema() != (255, 255):
         remarks.append("transparency laid on white")
     if orientation in range(2, 9):

@@ -37,7 +37,14 @@ def process_map(processes: int) -> Iterator[Callable]:
 def _map_some(pool: ProcessPoolExecutor, some: int, read: Callable, jobs: list) -> Iterator:
     """pool.map, but at most `some` results wait in memory where the parent is the slower one."""
     for start in range(0, len(jobs), some):
-        yield from pool.map(read, jobs[start : start + some], chunksize=CHUNK)
+        try:
+            results = pool.map(read, jobs[start : start + some], chunksize=CHUNK)
+        except OSError as error:
+            raise UserError(
+                f"a process that reads images cannot start: {error.strerror}; what is done is"
+                " kept: repeat it with fewer processes"
+            ) from error
+        yield from results
 
 
 def _start_process() -> None:

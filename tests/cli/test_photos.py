@@ -9,9 +9,10 @@ import sys
 import numpy as np
 import pytest
 from command import COLOURS, call, picture, read_json
+from PIL import Image
 from small import any_size, wide
 
-from minitorch_alexnet import data
+from minitorch_alexnet import checkpoint, data
 from minitorch_alexnet.cli import train as train_command
 from minitorch_alexnet.config import RECIPES
 from minitorch_alexnet.data.image_folder import is_prepared
@@ -75,6 +76,32 @@ def test_of_many_unusable_files_the_first_are_named(photographs, place, capsys):
         f"  val/grün/x{number:02}.jpg" for number in range(10)
     ]
     assert lines[12] == "  … and 6 more"
+
+
+def test_the_level_that_counts_as_white_goes_from_the_set_to_predict(place, capsys):
+    """12 bits in files of 16: a dark one is as dark as it was in the set."""
+    ramp = (np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 4096).astype(np.uint16)
+    for split in ("train", "val"):
+        for name in "ab":
+            (place / "in" / split / name).mkdir(parents=True)
+            Image.fromarray(ramp).save(place / "in" / split / name / "bright.png")
+    Image.fromarray(ramp // 100).save(place / "in/train/a/dark.png")
+    assert call("prepare", "in", "out", "--size", SIZE, "--processes", "1") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "4,095 counts as white in the files of more than 8 bits."
+    assert lines[2].startswith("1 images came out with almost no shades")
+    assert call(*TRAIN, "--data", "out", "--out", "run") == 0
+    run = load_run(place / "run")
+    assert run.whites == {"integers": 4095}
+    dark = data.load("out").train.subset([1])
+    share = evaluate(run.net, *views(dark, run.net, run.normalize)).probabilities.max()
+    capsys.readouterr()
+    assert call("predict", "run", "in/train/a/dark.png") == 0
+    assert f"{share:.2%}" in capsys.readouterr().out
+    arrays, meta = checkpoint.load(run.path)
+    del meta["whites"]  # as versions up to 0.2 wrote it
+    checkpoint.save(run.path, arrays, meta)
+    assert load_run(place / "run").whites == {}
 
 
 def test_ctrl_c_leaves_what_the_same_command_goes_on_with(photographs, monkeypatch, capsys):

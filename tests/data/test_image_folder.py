@@ -1,14 +1,16 @@
 """A prepared folder reads like an array, and says so where it is not whole."""
 
 import errno
-import functools
+import io
 import json
+import os
+import tracemalloc
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from minitorch_alexnet.data import image_folder
 from minitorch_alexnet.data.image_folder import ImageFolder, Shards, is_prepared, load
 from minitorch_alexnet.data.prepare import statistics
 from minitorch_alexnet.errors import DataError
@@ -140,25 +142,119 @@ def test_a_subset_of_a_split(prepared):
 
 
 def test_images_stay_on_disk(prepared):
-    """What is on disk is what is read, whenever it is read."""
+    """What is on disk is what is read, whenever it is read: nothing is mapped or kept open."""
     train, _ = load(prepared)
-    with open(prepared / "train-0002.npy", "r+b") as file:
-        file.seek(128)
-        file.write(b"\x07")
-    assert train.images[3][0, 0, 0] == 7
-    with pytest.raises(ValueError, match="read-only"):
-        train.images._arrays[-1][0][0] = 0
+    other = IMAGES[::-1][3:7]
+    np.save(prepared / "train-0002.npy", other)
+    np.testing.assert_array_equal(train.images[3:], other)
 
 
-def test_only_so_many_files_are_open(prepared, monkeypatch):
-    monkeypatch.setattr(
-        image_folder, "_mapped", functools.lru_cache(1)(image_folder._mapped.__wrapped__)
-    )
+@pytest.fixture
+def summed(prepared):
+    """As prepare leaves it since 0.3, with a checksum for each image."""
+    for path in prepared.glob("*-*.npy"):
+        rewrite(path.with_suffix(".npz"), checksums=[zlib.crc32(image) for image in np.load(path)])
+    return prepared
+
+
+def rewrite(path, **changes):
+    with np.load(path) as arrays:
+        everything = dict(arrays) | changes
+    np.savez(path, **everything)
+
+
+def test_checksums_let_pass_what_was_made(summed):
+    train, val = load(summed)
+    np.testing.assert_array_equal(train.images[[6, 0, 3, 3]], IMAGES[[6, 0, 3, 3]])
+    np.testing.assert_array_equal(val.images[::-1], IMAGES[:6:-1])
+
+
+@pytest.mark.parametrize("bit", [0, 5, 8 * 47])
+def test_a_bit_that_flips_is_found_in_its_image_alone(summed, bit):
+    path = summed / "train-0002.npy"
+    content = bytearray(path.read_bytes())
+    content[-2 * 48 + bit // 8] ^= 1 << bit % 8  # in the third of four images
+    path.write_bytes(content)
+    train, _ = load(summed)
+    np.testing.assert_array_equal(train.images[[4, 6, 0]], IMAGES[[4, 6, 0]])
+    for index in (5, -2, slice(None), [0, 5]):
+        with pytest.raises(DataError, match=r"train-0002.npy is not whole: image 2 is not the one"):
+            train.images[index]
+
+
+def test_black_images_are_found(summed):
+    np.save(summed / "val-0000.npy", np.zeros((2, 3, 4, 4), np.uint8))
+    _, val = load(summed)
+    with pytest.raises(DataError, match=r"val-0000.npy is not whole"):
+        val.images[:]
+
+
+def test_bits_that_flip_beside_the_images(summed):
+    """In labels, checksums and statistics: refused, or without effect."""
+    expected = [(split.images[:], split.labels, split.mean) for split in load(summed)]
+    rng, refused = np.random.default_rng(0), 0
+    for name in ("train-0002.npz", "statistics.npz"):
+        good = (summed / name).read_bytes()
+        for _ in range(60):
+            content = bytearray(good)
+            content[rng.integers(len(good))] ^= 1 << rng.integers(8)
+            (summed / name).write_bytes(content)
+            try:
+                for split, arrays in zip(load(summed), expected, strict=True):
+                    for found, wanted in zip(
+                        (split.images[:], split.labels, split.mean), arrays, strict=True
+                    ):
+                        np.testing.assert_array_equal(found, wanted)
+            except DataError:
+                refused += 1
+        (summed / name).write_bytes(good)
+    assert refused > 20
+
+
+@pytest.mark.parametrize("length", [0, 100, 128 + 2 * 48, 128 + 4 * 48 - 1])
+def test_a_shard_that_is_cut_while_it_is_in_use(prepared, length):
+    """With a map of the file it was a bus error, which ends the process."""
     train, _ = load(prepared)
-    whole = train.images[:]
-    assert len(train.images._arrays) > 1
-    assert image_folder._mapped.cache_info().currsize == 1
-    np.testing.assert_array_equal(train.images[::-1], whole[::-1])
+    np.testing.assert_array_equal(train.images[:], IMAGES[:7])
+    os.truncate(prepared / "train-0002.npy", length)
+    np.testing.assert_array_equal(train.images[:3], IMAGES[:3])
+    with pytest.raises(DataError, match=r"train-0002.npy is not whole: it has become shorter"):
+        train.images[[0, 6]]
+
+
+def test_a_shard_that_vanishes_while_it_is_in_use(prepared):
+    train, _ = load(prepared)
+    (prepared / "train-0002.npy").unlink()
+    np.testing.assert_array_equal(train.images[:3], IMAGES[:3])
+    with pytest.raises(DataError, match=r"train-0002.npy is not whole: it is missing"):
+        train.images[:]
+
+
+def test_a_disk_that_fails_in_use_is_no_reason_to_delete_anything(prepared, monkeypatch):
+    train, _ = load(prepared)
+    failing(monkeypatch, prepared / "train-0002.npy", OSError(5, "Input/output error"))
+    with pytest.raises(DataError) as error:
+        train.images[:]
+    assert str(error.value) == f"cannot read {prepared / 'train-0002.npy'}: Input/output error"
+
+
+def test_nothing_is_held_open_or_in_memory(tmp_path):
+    size, count = 64, 200
+    facts = {"format": 1, "size": size, "class_names": ["a"]}
+    for split in ("train", "val"):
+        facts[split] = {"images": count, "shards": 1}
+        np.save(tmp_path / f"{split}-0000.npy", np.zeros((count, 3, size, size), np.uint8))
+        np.savez(tmp_path / f"{split}-0000.npz", labels=np.zeros(count, np.int64))
+    mean = np.zeros((3, size, size), np.float32)
+    np.savez(tmp_path / "statistics.npz", mean=mean, deviation=1.0, covariance=np.eye(3))
+    (tmp_path / "prepared.json").write_text(json.dumps(facts))
+    tracemalloc.start()
+    train, _ = load(tmp_path)
+    for start in range(0, count, 10):
+        train.images[start : start + 10]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1e6  # all images take 2.5 MB
 
 
 def test_is_prepared(prepared, tmp_path):
@@ -178,6 +274,19 @@ def test_a_folder_that_is_not_prepared(prepared, tmp_path, begun):
     assert str(error.value) == (
         f"{folder} is not a prepared folder, or not wholly: prepare it first"
     )
+
+
+def failing(monkeypatch, path, error):
+    """Opening this file raises that."""
+    real = io.open
+
+    def opened(file, *arguments, **options):
+        if str(file) == str(path):
+            raise error
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", opened)
+    monkeypatch.setattr("io.open", opened)
 
 
 FILES = [
@@ -211,14 +320,19 @@ def test_a_file_that_is_not_whole_is_named(prepared, name, harm):
     assert ("it is missing" in message) == (harm == "missing")
 
 
-def test_too_many_open_files_are_no_reason_to_delete_anything(prepared, monkeypatch):
-    def fail(*arguments, **options):
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    monkeypatch.setattr(np, "memmap", fail)
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE])
+@pytest.mark.parametrize("name", FILES)
+def test_a_systems_failure_is_no_reason_to_delete_anything(prepared, monkeypatch, name, number):
+    failing(monkeypatch, prepared / name, OSError(number, os.strerror(number)))
     with pytest.raises(DataError) as error:
         load(prepared)
-    assert str(error.value) == f"cannot read {prepared / 'train-0000.npy'}: Too many open files"
+    assert str(error.value) == f"cannot read {prepared / name}: {os.strerror(number)}"
+
+
+def test_too_little_memory_is_no_reason_to_delete_anything(prepared, monkeypatch):
+    failing(monkeypatch, prepared / "train-0000.npz", MemoryError())
+    with pytest.raises(DataError, match=r"train-0000.npz takes more memory than there is"):
+        load(prepared)
 
 
 @pytest.mark.parametrize(
@@ -242,9 +356,41 @@ def test_a_shard_of_something_else(prepared, array, message):
     [
         ({"format": 2}, "expected format 1, got 2"),
         ({"size": 5}, "train-0000.npy is not whole: expected shape (3, 3, 5, 5), got (3, 3, 4, 4)"),
+        ({"size": 10**30}, "train-0000.npy is not whole: expected shape"),
         ({"train": None}, "prepared.json is not whole"),
-        ({"class_names": None}, "prepared.json is not whole"),
+        ({"train": {"images": 7}}, "prepared.json is not whole"),
+        ({"train": {"images": 8, "shards": 3}}, "prepared.json is not whole: expected train image"),
+        ({"train": {"images": 7, "shards": 10**18}}, "train-0003.npz is not whole: it is missing"),
+        ({"train": {"images": 7, "shards": -1}}, "expected train shards to be a number of at"),
+        ({"val": {"images": 0, "shards": 0}}, "expected val images to be a number of at least 1"),
+        ({"val": {"images": True, "shards": 2}}, "expected val images to be a number"),
+        ({"val": {"images": 3.0, "shards": 2}}, "expected val images to be a number"),
+        *(
+            ({"size": size}, "expected size to be a number of at least 1")
+            for size in (0, -4, 4.0, "4", None, [4], True)
+        ),
+        *(
+            ({"class_names": names}, "expected class_names to be a list of texts")
+            for names in (None, [], "antbee", {"ant": 0, "bee": 1, "cat": 2}, ["ant", 1, "b"], 3)
+        ),
+        ({"class_names": ["ant", "bee"]}, "train-0000.npz is not whole: expected labels from 0"),
+        ({"class_names": ["ant", "bee", "ant"]}, "two classes have the same name"),
+        *(
+            ({"whites": whites}, "expected levels of white")
+            for whites in (
+                None,
+                [],
+                3,
+                {"integers": -1},
+                {"floats": "1"},
+                {"x": 1},
+                {"floats": [1]},
+            )
+        ),
+        ({"whites": {"floats": float("nan")}}, "expected levels of white"),
+        ({"whites": {"floats": float("inf")}}, "expected levels of white"),
     ],
+    ids=str,
 )
 def test_facts_of_something_else(prepared, change, message):
     path = prepared / "prepared.json"
@@ -254,11 +400,59 @@ def test_facts_of_something_else(prepared, change, message):
     assert message in str(error.value)
 
 
-def test_statistics_of_something_else(prepared):
-    np.savez(prepared / "statistics.npz", mean=IMAGES[0, :, :2], deviation=1, covariance=np.eye(3))
-    with pytest.raises(DataError) as error:
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"format": ' + "1" * 5000 + "}", "[]", "1", "é"])
+def test_texts_that_are_no_facts(prepared, text):
+    (prepared / "prepared.json").write_text(text, encoding="latin-1")
+    with pytest.raises(DataError, match=r"prepared.json is not whole: .*; delete the folder"):
         load(prepared)
-    assert "npz is not whole: expected mean's shape (3, 4, 4), got (3, 2, 4)" in str(error.value)
+
+
+def test_names_of_classes_can_be_printed(prepared):
+    """Earlier versions kept what stood there."""
+    path = prepared / "prepared.json"
+    names = ["ant\n", "\x1b[2Jbee", "\u202eété"]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"class_names": names}))
+    assert load(prepared)[0].class_names == ("ant\\n", "\\x1b[2Jbee", "\\u202eété")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0, -1, 1], [0, 1, 3], [0, 1, 2**60], [0.0, 1.0, 2.0], [[0, 1, 2]], [0, 1], ["a", "b", "c"]],
+    ids=str,
+)
+def test_labels_of_something_else(prepared, labels):
+    np.savez(prepared / "train-0000.npz", labels=labels)
+    with pytest.raises(DataError, match=r"train-0000.np[zy] is not whole: expected .*; delete"):
+        load(prepared)
+
+
+def test_checksums_of_another_shard(summed):
+    rewrite(summed / "train-0000.npz", checksums=[1, 2])
+    with pytest.raises(DataError, match=r"train-0000.npz is not whole: expected checksums \(3,\)"):
+        load(summed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mean", IMAGES[0, :, :2]),
+        ("mean", np.full((3, 4, 4), np.nan)),
+        ("mean", np.full((3, 4, 4), -1.0)),
+        ("mean", np.full((3, 4, 4), 256.0)),
+        ("mean", np.full((3, 4, 4), 1j)),
+        *(("deviation", value) for value in (np.nan, -1, np.inf, 200, [1, 2], "a")),
+        ("covariance", np.eye(2)),
+        ("covariance", np.full((3, 3), np.nan)),
+        ("covariance", np.diag([1, np.inf, 1])),
+        ("covariance", np.diag([9, 1, -2])),
+        ("covariance", np.triu(np.ones((3, 3)))),
+    ],
+    ids=str,
+)
+def test_statistics_of_something_else(prepared, name, value):
+    rewrite(prepared / "statistics.npz", **{name: value})
+    with pytest.raises(DataError, match=r"statistics.npz is not whole: .*; delete"):
+        load(prepared)
 
 
 def test_a_shard_too_few(prepared):

@@ -1,15 +1,29 @@
 """Any image file becomes a picture like Fashion-MNIST's, or DataError says why not."""
 
 import io
+import os
+import pickle
+import re
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from deep_files import tiff
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from minitorch_alexnet.data import silhouettes
-from minitorch_alexnet.data.photo import as_garment, as_photo, examine, read_photo
+from minitorch_alexnet.data.photo import (
+    MAX_BYTES,
+    ReadError,
+    as_garment,
+    as_photo,
+    examine,
+    formats,
+    measure,
+    read_photo,
+)
 from minitorch_alexnet.errors import DataError
 
 ORIENTATION = 0x0112
@@ -292,8 +306,13 @@ REMARKS = {
     "grey.jpg": (RGB, "L", {}, ["converted from greyscale"]),
     "palette.png": (RGB, "P", {}, ["converted from palette"]),
     "print.jpg": (RGB, "CMYK", {}, ["converted from CMYK"]),
-    "float.tif": (RGB, "F", {}, ["converted from floating point"]),
-    "16.png": (RGB[..., 0].astype(np.uint16), None, {}, ["converted from 16 bit"]),
+    "float.tif": (RGB, "F", {}, ["converted from floating point with 255 as white"]),
+    "16.png": (
+        RGB[..., 0].astype(np.uint16),
+        None,
+        {},
+        ["converted from 16 bit with 255 as white"],
+    ),
     "opaque.png": (RGB, "RGBA", {}, []),
     "clear.png": (np.dstack([RGB, RGB[..., 0]]), None, {}, ["transparency laid on white"]),
     "glass.png": (
@@ -378,6 +397,107 @@ def test_a_huge_image_is_refused_before_it_takes_memory(tmp_path, monkeypatch, s
     assert path.stat().st_size < 50_000
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("it was decoded"))
     assert message in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["photo.eps", "photo.png", "photo.jpg"])
+def test_no_file_starts_a_program(tmp_path, monkeypatch, name):
+    """PostScript, under whatever name, is for Ghostscript to run: here a stand-in for it."""
+    for program in ("gs", "gswin32c", "gswin64c"):
+        (tmp_path / program).write_text(f"#!/bin/sh\ntouch {tmp_path}/it-was-run\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / name).write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    assert "cannot read" in refusal(tmp_path / name)
+    assert not (tmp_path / "it-was-run").exists()
+
+
+def test_formats_are_pictures_and_here():
+    assert {"JPEG", "PNG", "TIFF", "WEBP", "PPM"} <= set(formats()) <= set(Image.OPEN)
+    assert not {"EPS", "WMF", "FPX", "MPEG", "HDF5", "GRIB", "BUFR"} & set(formats())
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo", "photo.eps", "photo.txt"])
+def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path, name):
+    Image.fromarray(picture()).save(tmp_path / name, "GIF")
+    np.testing.assert_array_equal(as_garment(read_photo(tmp_path / name))[0], picture())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "it is empty"),
+        (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC .* pip install pillow-heif"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL, .* pip install pillow-jxl-plugin"),
+        (b"\xff\x0a" + bytes(40), "JPEG XL, .* pip install pillow-jxl-plugin"),
+        (tiff(np.ones((2, 2))), "such a TIFF: save it with 8 or 16 bits"),
+        (b"<svg/>", "none of the kinds of images that are read here"),
+    ],
+)
+def test_what_is_not_read_is_told_the_same_each_time(tmp_path, content, words):
+    (tmp_path / "photo").write_bytes(content)
+    assert re.search(words, message := refusal(tmp_path / "photo"))
+    assert refusal(tmp_path / "photo") == message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "it is not a regular file" in refusal(tmp_path / "pipe.png")
+
+
+def test_a_file_larger_than_any_picture(tmp_path):
+    with open(tmp_path / "photo.tif", "wb") as file:
+        file.truncate(MAX_BYTES + 1)  # takes no room
+    assert "more than 1,600,000,000 bytes" in refusal(tmp_path / "photo.tif")
+    assert measure(tmp_path / "photo.tif") is None
+
+
+@pytest.mark.parametrize("text", [b"x" * 10**8, b"x" * 10**6], ids=["one", "many"])
+def test_texts_in_a_png_that_grow_huge(tmp_path, text):
+    chunks = PngInfo()
+    for number in range(10**8 // len(text)):
+        chunks.add_text(f"k{number}", text, zip=True)
+    Image.new("L", (2, 2)).save(tmp_path / "photo.png", pnginfo=chunks)
+    assert "cannot read" in refusal(tmp_path / "photo.png")
+
+
+FAILURES = [
+    *map(OSError, [5, 12, 13, 23, 24, 110, 116], ["EIO and its kin"] * 7),
+    MemoryError(),
+]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+@pytest.mark.parametrize("function", ["builtins.open", "os.stat", "PIL.ImageFile.ImageFile.load"])
+def test_a_systems_failure_is_not_the_files(tmp_path, monkeypatch, error, function):
+    """Nor does the message say that it is no image."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture()).save(path)
+
+    def fail(*arguments, **options):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(function, fail)
+        with pytest.raises(ReadError) as refused:
+            examine(path)
+    reason = "too little memory" if isinstance(error, MemoryError) else "EIO and its kin"
+    assert str(path) in str(refused.value)
+    assert reason in str(refused.value)
+    assert "as an image" not in str(refused.value)
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)
+    examine(path)
+
+
+def test_a_files_fault_is_not_the_systems(tmp_path):
+    """Pillow, too, raises OSError, without a number."""
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(noise(90, 90, 3)).save(path)
+    for content in (b"no image", path.read_bytes()[:2000]):
+        path.write_bytes(content)
+        with pytest.raises(DataError) as refused:
+            examine(path)
+        assert not isinstance(refused.value, ReadError)
 
 
 def test_random_damage_is_refused_or_read(tmp_path):

@@ -21,6 +21,7 @@ from minitorch_alexnet.data import prepare as module
 from minitorch_alexnet.data.prepare import Summary, is_begun, statistics
 from minitorch_alexnet.data.scan import list_files
 from minitorch_alexnet.errors import DataError, UserError
+from minitorch_alexnet.files import Lock
 
 SIZE = 8
 
@@ -29,6 +30,9 @@ SIZE = 8
 def quick(monkeypatch):
     """These tests lose processes, never the power."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+PETS = ("train/cat/a.png", "train/dog/a.png", "val/cat/a.png")
 
 
 def prepare(source, out, size=SIZE, processes=1, **options):
@@ -57,17 +61,23 @@ def tones(split):
 
 
 def rows(out):
-    """The report: {file: (split, used, what)}."""
+    """The report: {file: (split, used, what)}, but for the shades that are few here."""
     with open(out / "report.csv", encoding="utf-8", newline="") as file:
         head, *rows = csv.reader(file)
     assert head == ["split", "file", "used", "what"]
     assert rows == sorted(rows)
     assert len({row[1] for row in rows}) == len(rows)
-    return {path: (split, used, what) for split, path, used, what in rows}
+    told = {path: (split, used, few_shades(what)) for split, path, used, what in rows}
+    return {path: row for path, row in told.items() if row[2]}
+
+
+def few_shades(what):
+    return what.removesuffix("almost no shades").removesuffix(", ")
 
 
 def contents(out):
-    return {path.name: path.read_bytes() for path in out.iterdir()}
+    """Without the hidden files: the lock, and the parts that a killed process leaves."""
+    return {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
 
 
 # ---- from a folder to splits -----------------------------------------------------------------
@@ -91,9 +101,9 @@ def test_train_and_val(tmp_path):
     assert train.class_names == val.class_names == ("cat", "dog", "eel")
     assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
     assert tones(val) == [("dog", 6), ("eel", 7)]
-    notes = ("1 of 3 classes have no validation image: cat.",)
     report = tmp_path / "out" / "report.csv"
-    assert summary == Summary(5, 2, 0, 0, report, ("cat", "dog", "eel"), notes)
+    notes = ("1 of 3 classes have no validation image: cat.",)
+    assert summary == Summary(5, 2, 0, 0, report, ("cat", "dog", "eel"), notes, (), 7, {})
     assert rows(tmp_path / "out") == {}
     facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
     assert len(facts.pop("files")) == 64  # the listing's SHA-256
@@ -104,6 +114,7 @@ def test_train_and_val(tmp_path):
         "val": {"images": 2, "shards": 1},
         "unusable": 0,
         "aside": 0,
+        "whites": {},
         "class_names": ["cat", "dog", "eel"],
     }
 
@@ -114,11 +125,13 @@ def test_an_unknown_layout_is_refused_before_any_work(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"processes": 0}])
-def test_settings_that_make_no_sense(tmp_path, options):
+@pytest.mark.parametrize("value", [0, -1, 10**9, 10**30, 2.5, 8.0, True, "8", float("nan")])
+@pytest.mark.parametrize("name", ["size", "processes"])
+def test_settings_that_make_no_sense(tmp_path, name, value):
     source = folder(tmp_path / "in", {"train/cat/a.png": 1})
-    with pytest.raises(UserError, match=r"size and processes must be at least 1, got"):
-        prepare(source, tmp_path / "out", **options)
+    with pytest.raises(UserError, match=rf"{name} must be a whole number from 1 to .*, got"):
+        prepare(source, tmp_path / "out", **{name: value})
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("below", ["", "train", "train/cat", "val/x", "new"])
@@ -198,7 +211,7 @@ def awkward(tmp_path):
     two = np.array([[255] * 3, [10, 200, 30]])
     return tmp_path / "in", {
         "cat/1.png": (COLOURS, None),
-        "cat/16.png": (COLOURS[..., [0] * 3], "converted from 16 bit"),
+        "cat/16.png": (COLOURS[..., [0] * 3], "converted from 16 bit with 65535 as white"),
         "cat/clear.png": (on_white, "transparency laid on white"),
         "cat/exif.png": (np.rot90(COLOURS, -1), "turned by its EXIF tag"),
         "cat/grey.png": (COLOURS[..., [1] * 3], "converted from greyscale"),
@@ -231,9 +244,10 @@ def test_what_becomes_of_awkward_files(tmp_path, awkward):
         np.testing.assert_allclose(found, pixels, atol=tolerance, err_msg=name)
     report = rows(tmp_path / "out")
     assert report.pop("train/empty") == ("train", "no", "a folder without image files")
-    assert report.keys() == {f"train/{name}" for name, (_, what) in expected.items() if what}
+    names = {name for name, (_, what) in expected.items() if what}
+    assert report.keys() == {f"train/{name}".replace("\n", "\\n") for name in names}
     for path, (split, used, what) in report.items():
-        pixels, words = expected[path.removeprefix("train/")]
+        pixels, words = expected[path.removeprefix("train/").replace("\\n", "\n")]
         assert (split, used) == ("train", "no" if pixels is None else "yes")
         assert what == words if used == "yes" else what.startswith(words)
         assert str(tmp_path) not in what
@@ -280,6 +294,266 @@ def test_a_split_without_any_usable_image(tmp_path, split):
             prepare(source, tmp_path / "out")
         assert list(rows(tmp_path / "out")) == bad
         assert not image_folder.is_prepared(tmp_path / "out")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are no text")
+def test_a_bad_picture_whose_name_is_no_text(tmp_path):
+    """Its name is in the message, too; all the work was lost by this, at its end."""
+    source = folder(tmp_path / "in", dict.fromkeys(PETS, 1))
+    with open(os.path.join(os.fsencode(source), b"train/cat/\xe9.png"), "wb") as file:
+        file.write(b"no image")
+    for _ in range(2):
+        summary = prepare(source, tmp_path / "out")
+        assert [row.file for row in summary.refused] == ["train/cat/\\udce9.png"]
+        assert "train/cat/\\udce9.png as an image" in summary.refused[0].what
+    assert list(rows(tmp_path / "out")) == ["train/cat/\\udce9.png"]
+
+
+def test_almost_no_shades(tmp_path):
+    """Images within 16 of 256 in each channel are counted and named; two tones far apart do."""
+    files = {"dark": (0, 15, 0), "enough": (0, 16, 0), "mask": (0, 255, 0), "even": (9, 9, 200)}
+    for name, (low, high, blue) in files.items():
+        pixels = np.full((SIZE, SIZE, 3), blue, np.uint8)
+        pixels[..., :2] = low
+        pixels[0, 0, :2] = high
+        place = tmp_path / "in" / "train" / ("cat" if high < 20 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        save(place / f"{name}.png", pixels)
+    shutil.copytree(tmp_path / "in" / "train", tmp_path / "in" / "val")
+    for _ in range(2):
+        assert prepare(tmp_path / "in", tmp_path / "out").flat == 4
+    with open(tmp_path / "out" / "report.csv", encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1:] == [
+            [split, f"{split}/cat/{name}.png", "yes", "almost no shades"]
+            for split in ("train", "val")
+            for name in ("dark", "even")
+        ]
+
+
+# ---- files of more than 8 bits -----------------------------------------------------------------
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """12 bits in files of 16 and floats of 0 … 1: in each class one image is bright, one dark."""
+    source = folder(tmp_path / "in", {"val/cat/v.png": 5, "train/cat/v.jpg": 6})
+    ramp = np.arange(SIZE * SIZE).reshape(SIZE, SIZE) * 65
+    assert ramp.max() == 4095
+    (source / "train" / "dog").mkdir()
+    for name, part in (("bright", 1), ("dark", 64)):
+        save(source / "train" / "cat" / f"{name}.png", (ramp // part).astype(np.uint16))
+        save(source / "train" / "dog" / f"{name}.tif", (ramp / 4095 / part).astype(np.float32))
+    save(source / "val" / "cat" / "dim.png", (ramp // 2).astype(np.uint16))
+    return source
+
+
+def tops(split):
+    return split.images[:].max(axis=(1, 2, 3)).tolist()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_one_level_counts_as_white_in_a_whole_set(tmp_path, deep, processes):
+    for _ in range(2):
+        summary = prepare(deep, tmp_path / "out", processes=processes)
+        assert summary.whites == {"integers": 4095, "floats": 1}
+        assert summary.flat == 2 + 2  # the dark ones, and those of 8 bits of one tone
+    train, val = image_folder.load(tmp_path / "out")
+    assert train.whites == val.whites == train.subset([0]).whites == summary.whites
+    assert tops(train) == [255, 4, 6, 255, 4]
+    assert tops(val) == [127, 5]
+    what = rows(tmp_path / "out")["train/cat/dark.png"][2]
+    assert what == "converted from 16 bit with 4095 as white"
+
+
+def test_a_value_that_is_no_brightness_is_told(tmp_path, deep):
+    save(deep / "train" / "dog" / "nan.tif", np.full((SIZE, SIZE), np.nan, np.float32))
+    save(deep / "train" / "dog" / "minus.tif", np.full((SIZE, SIZE), -7, np.int32))
+    summary = prepare(deep, tmp_path / "out")
+    assert [row.file for row in summary.refused] == ["train/dog/minus.tif", "train/dog/nan.tif"]
+    assert "negative values" in summary.refused[0].what
+    assert summary.whites == {"integers": 4095, "floats": 1}
+
+
+def test_what_counts_as_white_is_measured_once(tmp_path, deep, small, monkeypatch):
+    prepare(deep, tmp_path / "whole")
+
+    def stop(done, total):
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(deep, tmp_path / "out", on_image=stop)
+    monkeypatch.setattr(module, "measure", lambda path: pytest.fail("measured again"))
+    prepare(deep, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_shards_of_a_version_that_measured_nothing_are_made_again(tmp_path, deep, small):
+    """Up to 0.2: they have another scale."""
+    prepare(deep, tmp_path / "whole")
+    out = shutil.copytree(tmp_path / "whole", tmp_path / "out")
+    for name in ("prepared.json", "whites.json"):
+        (out / name).unlink()
+    np.save(out / "train-0000.npy", np.zeros((4, 3, SIZE, SIZE), np.uint8))
+    prepare(deep, out)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_jpegs_are_not_opened_to_be_measured(tmp_path, monkeypatch):
+    files = {f"{split}/{name}": 7 for split in ("train", "val") for name in ("a/a.jpg", "b/b.JPEG")}
+    monkeypatch.setattr(module, "measure", lambda path: pytest.fail("opened"))
+    prepare(folder(tmp_path / "in", files), tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"integers": 0}', '{"other": 1}', '{"floats": "1"}'])
+def test_levels_that_are_none(tmp_path, deep, text):
+    prepare(deep, tmp_path / "out")
+    (tmp_path / "out" / "prepared.json").unlink()
+    (tmp_path / "out" / "whites.json").write_text(text)
+    with pytest.raises(DataError, match=r"whites.json is not whole: .*; delete the folder"):
+        prepare(deep, tmp_path / "out")
+
+
+# ---- a system that fails -----------------------------------------------------------------------
+
+FAILURES = [
+    *(OSError(number, os.strerror(number)) for number in (5, 12, 13, 23, 24, 110, 116)),
+    MemoryError(),
+]
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """failing(name, error, times): opening files of that name raises it so many times."""
+    pauses = []
+    monkeypatch.setattr(module.time, "sleep", pauses.append)
+
+    def fail(name, error, times):
+        left, real = [error] * times, open
+
+        def opened(file, *arguments, **options):
+            if left and os.path.basename(os.fspath(file)) == name:
+                raise left.pop()
+            return real(file, *arguments, **options)
+
+        monkeypatch.setattr("builtins.open", opened)
+        return pauses
+
+    return fail
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_failure_that_passes_changes_nothing(tmp_path, small, failing, error, times):
+    source = photographs(tmp_path / "in", 11)
+    prepare(source, tmp_path / "whole")
+    pauses = failing("006.png", error, times)
+    prepare(source, tmp_path / "out")
+    assert len(pauses) == times
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_a_failure_that_stays_ends_the_work_and_keeps_what_is_done(
+    tmp_path, deep, small, failing, error
+):
+    prepare(deep, tmp_path / "whole")
+    out, done = tmp_path / "out", {"plan.json"}
+    for name in ("bright.tif", "v.jpg"):  # while it is measured, and while it is read
+        failing(name, error, 3)
+        with pytest.raises(DataError, match=f"{name}.*; what is done is kept: repeat the command"):
+            prepare(deep, out)
+        assert contents(out).keys() == done
+        done |= {"whites.json"}
+    prepare(deep, tmp_path / "out")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), MemoryError()], ids=repr)
+@pytest.mark.parametrize("function", ["as_photo", "examine"])
+def test_a_failure_while_an_image_is_made(tmp_path, monkeypatch, error, function):
+    source = folder(tmp_path / "in", dict.fromkeys(PETS, 1))
+    monkeypatch.setattr(module, "PAUSES", ())
+
+    def fail(*arguments):
+        raise error if isinstance(error, MemoryError) else module.ReadError(str(error))
+
+    monkeypatch.setattr(module, function, fail)
+    with pytest.raises(module.ReadError, match="what is done is kept: repeat"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_file_that_vanishes(tmp_path, monkeypatch, processes):
+    """A disk that is no longer there is not a folder of bad pictures."""
+    source = photographs(tmp_path / "in", 11)
+    gone = source / "train" / "b" / "006.png"
+
+    def listed(source):
+        listing = list_files(source)
+        gone.rename(tmp_path / "006.png")
+        return listing
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "list_files", listed)
+        with pytest.raises(DataError, match=r"there is no image .*006.png; what is done is kept"):
+            prepare(source, tmp_path / "out", processes=processes)
+    (tmp_path / "006.png").rename(gone)
+    assert prepare(source, tmp_path / "out").unusable == 2
+
+
+def test_a_process_that_cannot_start(tmp_path, monkeypatch):
+    """And not: that a shard cannot be written."""
+
+    def fail(*arguments, **options):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("concurrent.futures.ProcessPoolExecutor.map", fail)
+    source = photographs(tmp_path / "in", 11)
+    with pytest.raises(UserError, match=r"cannot start: Resource temporarily .* fewer processes"):
+        prepare(source, tmp_path / "out", processes=2)
+
+
+# ---- whose folder it is ------------------------------------------------------------------------
+
+
+def test_two_at_once(tmp_path):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    with Lock(out):
+        with pytest.raises(UserError, match="another process is at work in"):
+            prepare(source, out)
+        assert contents(out) == {}
+    prepare(source, out)
+    with Lock(out):  # what is done can be read all the time
+        assert prepare(source, out).train == 6
+
+
+@pytest.mark.parametrize("name", ["prepared.txt", "report.csv", "train-0000.npy", "photos/a.png"])
+def test_files_of_others_stay(tmp_path, name):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    with pytest.raises(UserError, match="holds other files already, such as"):
+        prepare(source, out)
+    assert [path for path in out.rglob("*") if path.is_file()] == [out / name]
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", [None, "\ufeffsplit;file;used\r\ntrain;b\xe4d.png;no\r\n", "\0"])
+def test_the_report_is_not_read_again(tmp_path, text):
+    """A spreadsheet may have saved it, in its own way, or someone deleted it."""
+    source = photographs(tmp_path / "in", 11)
+    (source / "train" / "note.txt").touch()
+    first, path = prepare(source, tmp_path / "out"), tmp_path / "out" / "report.csv"
+    whole = path.read_bytes()
+    assert [row.file for row in first.refused] == [
+        "train/a/009.png",
+        "train/b/004.png",
+        "train/note.txt",
+    ]
+    path.unlink() if text is None else path.write_text(text, encoding="cp1252", errors="replace")
+    assert prepare(source, tmp_path / "out") == first
+    assert (path.read_bytes() == whole) == (text is None)
 
 
 # ---- statistics ------------------------------------------------------------------------------
@@ -360,8 +634,8 @@ def test_a_shard_has_the_images_of_so_many_files(tmp_path, small):
     }
     assert {shape[1:] for shape in lengths.values()} == {(3, SIZE, SIZE)}
     names = {f"{name[:-4]}.npz" for name in lengths} | lengths.keys()
-    others = {"plan.json", "statistics.npz", "report.csv", "prepared.json"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | others
+    others = {"plan.json", "whites.json", "statistics.npz", "report.csv", "prepared.json"}
+    assert contents(tmp_path / "out").keys() == names | others
 
 
 def test_the_header_makes_room_for_what_is_unusable(tmp_path):
@@ -438,7 +712,7 @@ def test_shards_that_are_done_are_not_made_again(tmp_path, small, monkeypatch):
     for name in ("prepared.json", "report.csv", "train-0001.npz", "val-0000.npz", "val-0000.npy"):
         (tmp_path / "out" / name).unlink()
     read, told, examine = [], [], module.examine
-    monkeypatch.setattr(module, "examine", lambda path: read.append(path) or examine(path))
+    monkeypatch.setattr(module, "examine", lambda path, _: read.append(path) or examine(path))
     prepare(source, tmp_path / "out", on_image=lambda done, total: told.append(done))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     files = [source / file.path for file in list_files(source).files]
@@ -504,7 +778,7 @@ def test_another_length_of_shards_is_refused(tmp_path, monkeypatch):
         prepare(source, out)
 
 
-@pytest.mark.parametrize("claim", [None, "", "[1]", '{"size": 8}', "\0"])
+@pytest.mark.parametrize("claim", [None, "", "[1]", '{"size": 8}', "\0", "[" * 10**5, "1" * 5000])
 def test_a_folder_with_something_else_is_refused(tmp_path, claim):
     source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
     prepare(source, out)
@@ -576,6 +850,7 @@ def stopped(source, out, processes, moment, number=9, kill="kill"):
     assert process.returncode == -number, said
 
 
+BEGUN = ["plan.json", "train-0000.npy", "train-0000.npz", "whites.json"]
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
@@ -586,6 +861,7 @@ def test_killed_again_and_again_and_repeated(tmp_path, small):
     prepare(source, tmp_path / "whole")
     for moment, done in (
         (1, 0),  # nothing there yet but the start of plan.json
+        (4, 0),  # what counts as white is known, under another name
         (2 + 8 + 3, 1),  # amid the second shard
         (8 + 6, 2),  # the third has all its images, under another name
         (7, 2),  # they have their name, and no labels
@@ -595,6 +871,7 @@ def test_killed_again_and_again_and_repeated(tmp_path, small):
     ):
         stopped(source, out, 1, moment)
         assert len(list(out.glob("*-*.npz"))) == done
+        assert len(list(out.glob(".*.part"))) == 1  # that of the process before is gone
         assert not image_folder.is_prepared(out)
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
@@ -610,9 +887,9 @@ def test_stopped_with_several_processes(tmp_path, small, number, kill):
     """They end with their parent; Ctrl-C, which comes to all of them, leaves no half file."""
     source, out = photographs(tmp_path / "in", 60), tmp_path / "out"
     prepare(source, tmp_path / "whole")
-    stopped(source, out, 2, 2 + 8 + 3, number, kill)
-    halves = ["train-0001.npy.part"] if number == signal.SIGKILL else []
-    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz", *halves]
+    stopped(source, out, 2, 4 + 8 + 3, number, kill)
+    assert sorted(contents(out)) == BEGUN
+    assert len(list(out.glob(".*.part"))) == (number == signal.SIGKILL)
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
 
@@ -628,13 +905,13 @@ def test_an_exception_leaves_no_half_file(tmp_path, small):
     with pytest.raises(KeyboardInterrupt):
         prepare(source, out, on_image=stop)
     assert is_begun(out)
-    assert sorted(contents(out)) == ["plan.json", "train-0000.npy", "train-0000.npz"]
+    assert sorted(contents(out)) == BEGUN
 
 
 def test_an_out_that_cannot_be_written(tmp_path):
     source = photographs(tmp_path / "in", 9)
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UserError, match=r"cannot write .*plan.json"):
+    with pytest.raises(UserError, match=r"out cannot be a folder for this: Not a directory"):
         prepare(source, tmp_path / "out", on_image=None)  # no image is read
 
 
@@ -651,6 +928,6 @@ def test_a_disk_that_fills_up(tmp_path):
             prepare(source, out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert list(contents(out)) == ["plan.json"]
+    assert sorted(contents(out)) == ["plan.json", "whites.json"]
     prepare(source, out)
     assert contents(out) == contents(tmp_path / "whole")
