@@ -418,7 +418,7 @@ BUGS = [
     ("data/prepare.py", "_write_report(out, report + listing.aside)", "_write_report(out, report)", PREPARE),
     ("data/prepare.py", "sorted(unusable + listing.aside)", "unusable", PREPARE),
     ("data/prepare.py", "used, printable(what)", "used, what", PREPARE),
-    ("data/prepare.py", "return None, str(error).replace", "raise ReadError(str(error))\n        return None, str(error).replace", PREPARE),
+    ("data/prepare.py", "str(error).replace(str(source / path), path)", "str(error).replace(f\"{source}{os.sep}\", \"\")", PREPARE),
     ("data/prepare.py", "    except ReadError:\n        raise\n", "", PREPARE),
     ("data/prepare.py", "for pause in PAUSES:", "for pause in PAUSES[1:]:", PREPARE),
     ("data/prepare.py", "with Lock(out), _enough", "with _enough", PREPARE),

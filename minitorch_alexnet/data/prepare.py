@@ -157,7 +157,7 @@ def _read(job: tuple[Path, str, int, Mapping]) -> tuple[np.ndarray | None, str]:
     except ReadError:
         raise
     except DataError as error:
-        return None, str(error).replace(f"{source}{os.sep}", "")
+        return None, str(error).replace(str(source / path), path)
 
 
 def _made(path: Path, size: int, whites: Mapping) -> tuple[np.ndarray, str]:

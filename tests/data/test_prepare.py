@@ -309,6 +309,14 @@ def test_a_bad_picture_whose_name_is_no_text(tmp_path):
     assert list(rows(tmp_path / "out")) == ["train/cat/\\udce9.png"]
 
 
+def test_a_source_whose_name_ends_another(tmp_path, monkeypatch):
+    """From "in", "train/" was left as "tra" in messages."""
+    folder(tmp_path / "in", {"train/cat/a.png": 1, "train/cat/b.png": None, "val/cat/a.png": 2})
+    monkeypatch.chdir(tmp_path)
+    (row,) = prepare("in", "out").refused
+    assert row.what.startswith("cannot read train/cat/b.png as an image: ")
+
+
 def test_almost_no_shades(tmp_path):
     """Images within 16 of 256 in each channel are counted and named; two tones far apart do."""
     files = {"dark": (0, 15, 0), "enough": (0, 16, 0), "mask": (0, 255, 0), "even": (9, 9, 200)}
