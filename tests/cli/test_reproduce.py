@@ -53,7 +53,7 @@ def refused(capsys):
 
 
 def names(folder):
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir() if path.name != ".lock"}
 
 
 def test_the_list_names_every_experiment_with_its_claim(capsys):
