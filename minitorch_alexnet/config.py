@@ -87,7 +87,7 @@ class Config:
 
 
 # What a setting is at least and at most; of a rate, at most what is finite.
-LIMITS = {
+LIMITS: dict[str, tuple] = {
     "epochs": (1, 10**9),
     "batch_size": (1, 10**9),
     "size": (0, 10**5),

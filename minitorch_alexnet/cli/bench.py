@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
 from ..files import write_figure
 from ..models import MODELS, build
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
+from .numbers import number, whole
 from .runs import picture_path
 from .say import say
 
@@ -20,10 +20,14 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
     )
-    command.add_argument("--batch-size", type=int, default=128, metavar="N")
+    command.add_argument("--batch-size", type=whole(1, 2**16), default=128, metavar="N")
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
     command.add_argument(
-        "--seconds", type=float, default=10, metavar="S", help="about so long; at least 3 rounds"
+        "--seconds",
+        type=number(0, 86_400),
+        default=10,
+        metavar="S",
+        help="about so long; at least 3 rounds",
     )
     command.add_argument(
         "--out", metavar="FILE", help="a .png or .svg (default: bench-MODEL.png in this folder)"
@@ -33,10 +37,6 @@ def add_commands(add_command) -> None:
 def bench(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, got {arguments.batch_size}")
-    if not 0 <= arguments.seconds < float("inf"):
-        raise UserError(f"--seconds must be at least 0, got {arguments.seconds}")
     out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
     options = {"devices": arguments.devices} if arguments.devices else {}
     net = build(arguments.model, **options)

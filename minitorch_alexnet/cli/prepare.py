@@ -8,6 +8,7 @@ from tqdm import tqdm
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..errors import UserError
+from .numbers import whole
 from .say import say
 
 SHOWN = 10  # unusable files to name on screen
@@ -19,9 +20,14 @@ def add_commands(add_command) -> None:
     )
     command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
-    command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(
-        "--processes", type=int, metavar="N", help="that read images (default: one a core)"
+        "--size", type=whole(1, 4096), default=256, metavar="S", help="S×S pixels an image"
+    )
+    command.add_argument(
+        "--processes",
+        type=whole(1, 256),
+        metavar="N",
+        help="that read images (default: one a core)",
     )
 
 
