@@ -8,7 +8,7 @@ from ..files import write_figure
 from ..models import MODELS, build
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
-from .numbers import number, whole
+from .numbers import expect, number, whole
 from .runs import picture_path
 from .say import say
 
@@ -20,11 +20,11 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
     )
-    command.add_argument("--batch-size", type=whole(1, 2**16), default=128, metavar="N")
+    command.add_argument("--batch-size", type=whole, default=128, metavar="N")
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
     command.add_argument(
         "--seconds",
-        type=number(0, 86_400),
+        type=number,
         default=10,
         metavar="S",
         help="about so long; at least 3 rounds",
@@ -37,6 +37,8 @@ def add_commands(add_command) -> None:
 def bench(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
+    expect("--batch-size", arguments.batch_size, 1, 2**16)
+    expect("--seconds", arguments.seconds, 0, 86_400)
     out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
     options = {"devices": arguments.devices} if arguments.devices else {}
     net = build(arguments.model, **options)

@@ -18,7 +18,7 @@ from ..layers.cases import cases
 from ..models import MODELS, build
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
-from .numbers import whole
+from .numbers import expect, whole
 from .runs import picture_path
 from .say import say
 
@@ -35,7 +35,7 @@ def add_commands(add_command) -> None:
         "gradcheck", gradcheck, "Hold the layers' gradients against finite differences."
     )
     command.add_argument("layers", metavar="LAYER", nargs="*", help="Conv2d, …; default: all")
-    command.add_argument("--seed", type=whole(*LIMITS["seed"]), default=0, help="draws the inputs")
+    command.add_argument("--seed", type=whole, default=0, help="draws the inputs")
     add_command("doctor", doctor, "Say what this machine has, and what is missing.")
 
 
@@ -43,7 +43,7 @@ def _add_model(command) -> None:
     command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
     command.add_argument(
         "--classes",
-        type=whole(1, 10**6),
+        type=whole,
         metavar="N",
         help="outputs (default: the model's own, 1000 or 10)",
     )
@@ -51,6 +51,8 @@ def _add_model(command) -> None:
 
 
 def _build(arguments) -> Graph:
+    if arguments.classes is not None:
+        expect("--classes", arguments.classes, 1, 10**6)
     options = {"num_classes": arguments.classes, "devices": arguments.devices}
     said = {k: v for k, v in options.items() if v is not None}
     return build(arguments.model, seed=None, **said)  # shapes are all that is shown
@@ -71,6 +73,7 @@ def graph(arguments) -> int:
 
 
 def gradcheck(arguments) -> int:
+    expect("--seed", arguments.seed, *LIMITS["seed"])
     rng = np.random.default_rng(arguments.seed)
     known = cases(rng)
     names = sorted({type(layer).__name__ for layer, _ in known})

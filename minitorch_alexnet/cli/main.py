@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from .. import __version__
 from ..errors import UserError
-from ..workers import MOST_THREADS, keep_freed_memory, set_threads
+from ..workers import keep_freed_memory, set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
 from .numbers import whole
 from .say import say
@@ -23,15 +23,11 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors are ours: one line."""
+    """Says whatever it says, or an error tells why not."""
 
     def exit(self, status=0, message=None):
-        sys.stdout.flush()  # --help and --version are heard, or an error says why not
+        sys.stdout.flush()
         super().exit(status, message)
-
-    def error(self, message):
-        message = message.removeprefix("argument ").replace(": must", " must", 1)
-        raise UserError(f"{message}; see {self.prog} --help")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(do=do)
         command.add_argument(
             "--threads",
-            type=whole(1, MOST_THREADS),
+            type=whole,
             metavar="N",
             help="workers to compute with (default: $MINITORCH_ALEXNET_THREADS, else one a core)",
         )

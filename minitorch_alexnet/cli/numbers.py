@@ -1,40 +1,30 @@
-"""Numbers on the command line: what argparse reads them with."""
+"""Numbers on the command line: what argparse reads them with, and what they may be."""
 
-import math
-import re
 from argparse import ArgumentTypeError
-from collections.abc import Callable
+
+from ..errors import UserError
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """A reader of whole numbers from least to most."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[+-]?[0-9]{1,100}", text):
-            raise ArgumentTypeError(f"must be a whole number, got {text[:40]!r}")
-        return _expect(int(text), least, most)
-
-    return read
+def whole(text: str) -> int:
+    return _read(int, "a whole number", text)
 
 
-def number(least: float, most: float) -> Callable[[str], float]:
-    """A reader of numbers from least to most."""
-
-    def read(text: str) -> float:
-        try:
-            value = float(text if re.fullmatch(r"[0-9.eE+-]+", text) else "nan")
-        except ValueError:
-            value = math.nan
-        if math.isnan(value):
-            raise ArgumentTypeError(f"must be a number, got {text[:40]!r}")
-        return _expect(value, least, most)
-
-    return read
+def number(text: str) -> float:
+    return _read(float, "a number", text)
 
 
-def _expect(value, least, most):
-    if value < least:
-        raise ArgumentTypeError(f"must be at least {least}, got {value}")
-    if value > most:
-        raise ArgumentTypeError(f"must be at most {most}, got {value}")
-    return value
+def _read(kind, what: str, text: str):
+    try:
+        if "_" in text or not text.isascii():  # Python takes 1_000 and other scripts' digits
+            raise ValueError
+        return kind(text)
+    except ValueError:
+        raise ArgumentTypeError(f"must be {what}, got {text[:40]!r}") from None
+
+
+def expect(option: str, value: float, least: float, most: float) -> None:
+    """UserError unless the option's value is one from least to most."""
+    if not value >= least:
+        raise UserError(f"{option} must be at least {least}, got {value}")
+    if not value <= most:
+        raise UserError(f"{option} must be at most {most:,}, got {value}")

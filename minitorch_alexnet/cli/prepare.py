@@ -8,7 +8,7 @@ from tqdm import tqdm
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..errors import UserError
-from .numbers import whole
+from .numbers import expect, whole
 from .say import say
 
 SHOWN = 10  # unusable files to name on screen
@@ -20,12 +20,10 @@ def add_commands(add_command) -> None:
     )
     command.add_argument("source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*")
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
-    command.add_argument(
-        "--size", type=whole(1, 4096), default=256, metavar="S", help="S×S pixels an image"
-    )
+    command.add_argument("--size", type=whole, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(
         "--processes",
-        type=whole(1, 256),
+        type=whole,
         metavar="N",
         help="that read images (default: one a core)",
     )
@@ -33,6 +31,9 @@ def add_commands(add_command) -> None:
 
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
+    expect("--size", arguments.size, 1, 4096)
+    if arguments.processes is not None:
+        expect("--processes", arguments.processes, 1, 256)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
     say(f"Next:  minitorch-alexnet train --data {out}")
     return 0

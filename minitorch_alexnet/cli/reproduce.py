@@ -37,14 +37,14 @@ def add_commands(add_command) -> None:
     )
     command.add_argument(
         "--seeds",
-        type=whole(1, 1000),
+        type=whole,
         default=SEEDS,
         metavar="N",
         help="pairs of trainings an experiment",
     )
     command.add_argument(
         "--budget",
-        type=number(0, 525_600),
+        type=number,
         metavar="MINUTES",
         help="for all that the command does (default: each experiment's own size)",
     )

@@ -13,7 +13,7 @@ from ..evaluate import Evaluation, evaluate, features, nearest, views
 from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
-from .numbers import whole
+from .numbers import expect, whole
 from .say import say
 
 SHOWN = 20  # classes to name on screen
@@ -30,9 +30,7 @@ def add_commands(add_command) -> None:
     )
     command = _add(add_command, "predict", predict, "Say what a run's net sees in image files.")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
-    command.add_argument(
-        "--top", type=whole(1, 1000), default=3, metavar="K", help="classes to show"
-    )
+    command.add_argument("--top", type=whole, default=3, metavar="K", help="classes to show")
     command = _add(
         add_command,
         "neighbours",
@@ -41,9 +39,7 @@ def add_commands(add_command) -> None:
     )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
     _add_data(command)
-    command.add_argument(
-        "--top", type=whole(1, 1000), default=6, metavar="K", help="neighbours to show"
-    )
+    command.add_argument("--top", type=whole, default=6, metavar="K", help="neighbours to show")
     command.add_argument(
         "--out", metavar="FILE", help="default: neighbours.png in the run's folder"
     )
@@ -125,6 +121,7 @@ def picture_path(asked: str | None, default: Path) -> Path:
 
 
 def predict(arguments) -> int:
+    expect("--top", arguments.top, 1, 1000)
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     for path in arguments.images:
         pixels = _pixels(trained, path)
@@ -151,6 +148,7 @@ def _seen(trained: Run, pixels: np.ndarray):
 
 
 def neighbours(arguments) -> int:
+    expect("--top", arguments.top, 1, 1000)
     from .. import viz  # matplotlib is slow to import
 
     out = picture_path(arguments.out, Path(arguments.folder, "neighbours.png"))

@@ -20,6 +20,7 @@ from ..train import Trainer
 from .experiment import Experiment, Measure, Study, Training, available
 from .statistics import Effect, effect
 
+MOST_SEEDS, MOST_MINUTES = 1000, 366 * 24 * 60
 FEWEST = 100  # images to learn from: a budget for less is refused
 
 
@@ -91,8 +92,13 @@ class Reproduction:
         seeds: int = 5,
         budget: float | None = None,
     ):
-        if seeds < 1 or (budget is not None and not 0 < budget < math.inf):
+        if seeds < 1 or (budget is not None and not budget > 0):
             raise UserError(f"expected seeds ≥ 1 and a budget > 0, got {seeds} and {budget}")
+        if seeds > MOST_SEEDS or (budget is not None and budget > MOST_MINUTES):
+            raise UserError(
+                f"expected at most {MOST_SEEDS} seeds and a budget of {MOST_MINUTES:,} minutes, got"
+                f" {seeds} and {budget}"
+            )
         expect_ours(folder, "plan.json")
         if why := experiment.why_not(data):
             raise UserError(f"{experiment.name}: {why}")
@@ -195,8 +201,8 @@ class Reproduction:
 
     def _is_ours(self, result, training: Training) -> bool:
         """Is it what `_do` has made of this training, by this plan?"""
-        arms = self.experiment.arms
-        arms = (training.net,) if training.net in arms else arms
+        arms = set(self.experiment.arms)
+        arms = arms & {training.net} or arms
         return (
             isinstance(result, dict)
             and result.get("sha256") == self._digest(training, result)
@@ -204,7 +210,7 @@ class Reproduction:
             and _is_number(result["seconds"])
             and _is_date(result["date"])
             and isinstance(result["arms"], dict)
-            and result["arms"].keys() == set(arms)
+            and result["arms"].keys() == arms
             and all(map(self._has_measures, result["arms"].values()))
         )
 

@@ -53,7 +53,7 @@ def test_bench_measures(tmp_path, capsys):
         (["nope"], "unknown model 'nope'"),
         (["--batch-size", "0"], "--batch-size must be at least 1, got 0"),
         (["--seconds", "-1"], "--seconds must be at least 0, got -1"),
-        (["--seconds", "nan"], "--seconds must be a number, got 'nan'"),
+        (["--seconds", "nan"], "--seconds must be at least 0, got nan"),
         (["--out", "times.jpg"], "--out must end with .png or .svg, got times.jpg"),
     ],
 )

@@ -88,7 +88,7 @@ def test_gradcheck_checks_only_what_is_asked(capsys):
 
 def test_gradcheck_of_an_unknown_layer(refused):
     message = refused("gradcheck", "ReLU", "Softplus")
-    assert message.startswith("unknown layer softplus: expected any of Concat, Conv2d, Copy")
+    assert message.startswith("unknown layer Softplus: expected any of Concat, Conv2d, Copy")
 
 
 def test_gradcheck_with_a_negative_seed(refused):
@@ -190,7 +190,7 @@ def test_no_or_an_unknown_command(capsys, arguments, status):
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(OSError("planted"), "planted"), (MemoryError(), "MemoryError")],
+    [(OSError("planted"), "planted"), (MemoryError(), "there is not enough memory")],
     ids=["OSError", "MemoryError"],
 )
 def test_errors_of_the_system_are_one_line(refused, monkeypatch, error, told):
