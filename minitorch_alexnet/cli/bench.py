@@ -76,13 +76,20 @@ def _print_layers(timing: Timing) -> None:
     products, work = timing.net.multiply_adds(), flop(timing.net)
     longest = max(sum(ms) for ms in times.values())
     width = max(map(len, times))
+    most = 0.0
     say(f"\n{'':{width}}  forward  backward  multiply-adds  of the limit   █ forward ░ backward")
     for name, (forward, backward) in times.items():
         share = ""
         if products[name]:
             rate = timing.batch * sum(work[name]) / (forward + backward) * 1000
+            most = max(most, rate / np.median(timing.limit))
             share = f"{rate / np.median(timing.limit):.0%}"
         bar = "█" * round(BAR * forward / longest) + "░" * round(BAR * backward / longest)
         count = f"{products[name]:,}" if products[name] else ""
         say(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")
     say(f"{'':{width}}       ms        ms       an image\n")
+    if max(most, timing.share) > 1:
+        say(
+            "More than 100 %: the large product had less of the machine than the layers had."
+            " Repeat it when nothing else runs, or with a larger --seconds."
+        )
