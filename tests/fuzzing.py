@@ -34,6 +34,7 @@ from minitorch_alexnet import timing
 from minitorch_alexnet.cli import bench, main, reproduce
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data import Data, cifar10, fashion_mnist, image_folder, silhouettes
+from minitorch_alexnet.data import prepare as preparing
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.loader import Loader
 from minitorch_alexnet.data.photo import as_photo, examine
@@ -438,6 +439,9 @@ class Commands(Kind):
                 mock.patch.object(fashion_mnist, "find", return_value=(None, ["planted"])),
                 mock.patch.object(fashion_mnist, "load", side_effect=UserError("planted")),
                 mock.patch.object(Trainer, "fit", lambda trainer, **hooks: trainer.save()),
+                mock.patch.object(
+                    preparing, "process_map", return_value=contextlib.nullcontext(map)
+                ),
                 mock.patch.object(bench, "measure", side_effect=UserError("planted")),
                 mock.patch.object(reproduce, "_with_bar", side_effect=UserError("planted")),
                 mock.patch.object(timing, "learning_seconds", return_value=1.0),

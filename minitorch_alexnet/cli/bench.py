@@ -8,7 +8,7 @@ from ..files import write_figure
 from ..models import MODELS, build
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
-from .numbers import expect, number, whole
+from .numbers import decimal, expect, whole
 from .runs import picture_path
 from .say import say
 
@@ -24,7 +24,7 @@ def add_commands(add_command) -> None:
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
     command.add_argument(
         "--seconds",
-        type=number,
+        type=decimal,
         default=10,
         metavar="S",
         help="about so long; at least 3 rounds",

@@ -9,7 +9,7 @@ def whole(text: str) -> int:
     return _read(int, "a whole number", text)
 
 
-def number(text: str) -> float:
+def decimal(text: str) -> float:
     return _read(float, "a number", text)
 
 

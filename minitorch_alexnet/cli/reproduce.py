@@ -12,7 +12,7 @@ from ..experiments.report import PAGE, csv_text, difference, page, report
 from ..experiments.reproduction import Outcome, Reproduction
 from ..files import open_file, write_figure, write_text
 from ..words import duration
-from .numbers import number, whole
+from .numbers import decimal, whole
 from .say import say
 
 SEEDS = 5
@@ -44,7 +44,7 @@ def add_commands(add_command) -> None:
     )
     command.add_argument(
         "--budget",
-        type=number,
+        type=decimal,
         metavar="MINUTES",
         help="for all that the command does (default: each experiment's own size)",
     )
