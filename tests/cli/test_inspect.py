@@ -215,3 +215,7 @@ def test_python_m():
         [sys.executable, "-m", "minitorch_alexnet", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_gradcheck_offers_the_layers_that_are_meant(refused):
+    assert refused("gradcheck", "Conv") == "unknown layer Conv: expected any of Conv2d"
