@@ -26,7 +26,7 @@ def add_commands(add_command) -> None:
         "--train", action="store_true", help="test it on the training images instead"
     )
     command.add_argument(
-        "--crops", type=int, choices=(1, 10), help="parts of an image to average over"
+        "--crops", type=whole, choices=(1, 10), help="parts of an image to average over"
     )
     command = _add(add_command, "predict", predict, "Say what a run's net sees in image files.")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")

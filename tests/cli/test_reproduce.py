@@ -194,3 +194,11 @@ def test_wrong_input(place, refused):
     assert "too small for 10 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
     assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
     assert list(place.iterdir()) == []
+
+
+def test_a_readme_of_others_stays(place, refused):
+    (place / "README.md").write_text("# My project")
+    told = refused("reproduce", "all", *GREY, "--seeds", "1", "--out", ".")
+    assert "README.md is there and no page of ours" in told
+    assert (place / "README.md").read_text() == "# My project"
+    assert names(place) == {"README.md"}
