@@ -1,7 +1,10 @@
 """What decides a training: its settings, and the recipes for them."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+
+import numpy as np
 
 from .device import joined
 from .errors import UserError
@@ -58,20 +61,43 @@ class Config:
     def _check(self) -> None:
         for field in fields(self):
             value, default = getattr(self, field.name), field.default
+            if isinstance(value, np.generic):
+                value = value.item()
+                object.__setattr__(self, field.name, value)
             kinds = {float: float | int, type(None): str | None}
-            if not isinstance(value, kinds.get(type(default), type(default))):
+            fits = isinstance(value, kinds.get(type(default), type(default)))
+            if not fits or isinstance(value, bool) != isinstance(default, bool):
                 like = "text" if default is None else f"like {default!r}"
                 raise UserError(f"{field.name} must be {like}, got {value!r}")
-        lowest = {"epochs": 1, "batch_size": 1, "size": 0, "lr": 0, "colour_noise": 0, "seed": 0}
-        for name, low in lowest.items():
+        for name, (low, high) in LIMITS.items():
             if not getattr(self, name) >= low:
                 raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
+            if not getattr(self, name) <= high:
+                raise UserError(f"{name} must be at most {high:,}, got {getattr(self, name)}")
+        if not (self.momentum < 1 and self.dropout < 1):
+            raise UserError(
+                f"momentum and dropout must be less than 1, got {self.momentum} and {self.dropout}"
+            )
         if not 0 < self.validation < 1:
             raise UserError(f"validation must be a share between 0 and 1, got {self.validation}")
         if self.crops not in (1, 10):
             raise UserError(f"crops must be 1, the centre, or 10, got {self.crops}")
         _expect_known("schedule", self.schedule, SCHEDULES)
         _expect_known("init", self.init, INITS)
+
+
+# What a setting is at least and at most; of a rate, at most what is finite.
+LIMITS: dict[str, tuple] = {
+    "epochs": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "size": (0, 10**5),
+    "seed": (0, 2**128 - 1),
+    "lr": (0, sys.float_info.max),
+    "momentum": (0, 1),
+    "weight_decay": (0, sys.float_info.max),
+    "dropout": (0, 1),
+    "colour_noise": (0, sys.float_info.max),
+}
 
 
 def _expect_known(kind: str, name: str, known: dict) -> None:

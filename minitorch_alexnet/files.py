@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import errno
 import io
 import json
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -85,6 +87,38 @@ def expect_ours(folder: str | Path, mark: str) -> None:
         raise UserError(
             f"{folder} holds other files already, such as {min(holds)}: name a new folder"
         )
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """A file to read. OSError on what is none: a folder, a device, a pipe, which would hang."""
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a name with a zero byte
+        raise OSError(errno.EINVAL, str(error)) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is not a file, but a pipe or a device")
+    return open(path, "rb")  # a folder's error is the system's
+
+
+def parse_json(text: str):
+    """What a text in JSON says. Raises ValueError on any other."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: str | Path):
+    """What a file in JSON says. FileNotFoundError if there is none, UserError on any other."""
+    try:
+        with open_file(path) as file:
+            return parse_json(file.read().decode())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error})") from error
 
 
 def write_text(path: str | Path, text: str) -> None:

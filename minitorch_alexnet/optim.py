@@ -93,6 +93,9 @@ class Schedule:
         return {}
 
     def load_state_dict(self, state: dict) -> None:
+        """Go on from a state_dict() of the same kind of schedule; UserError on another."""
+        if state.keys() != self.state_dict().keys():
+            raise UserError(f"{type(self).__name__} keeps {list(self.state_dict())}, got {state}")
         self.__dict__.update(state)
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from .data.transforms import Normalize
 from .device import Device
 from .errors import CheckpointError, ShapeError, UserError
 from .evaluate import Prediction, evaluate, views
-from .files import Lock, expect_ours, write_csv, write_json
+from .files import Lock, expect_ours, read_json, write_csv, write_json
 from .graph import Graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
@@ -134,15 +134,21 @@ class Run:
         checkpoint.save(self.path, arrays, meta | progress)
         self.write_records(progress["history"])
 
-    def resume(self, sgd: SGD, schedule: Schedule, progress: Iterable[str]) -> tuple[Config, dict]:
+    def resume(self, sgd: SGD, schedule: Schedule, progress: dict) -> tuple[Config, dict]:
         """Bring net, normalize, sgd and schedule to where save() left them.
 
-        progress: its names
+        progress: what it is at the start
         Returns the config then, which may differ in its epochs and places, and the progress.
         Raises CheckpointError on a damaged checkpoint or one of another run.
         """
         arrays, meta = checkpoint.load(self.path)
         with checkpoint.reading(self.path):
+            _expect_sound(arrays, meta)
+            states = {"schedule": schedule.state_dict(), "generators": self.net.generator_states()}
+            for name, example in (states | progress).items():
+                checkpoint.expect_like(meta[name], example, name)
+            for row in meta["history"]:
+                checkpoint.expect_like(row, dict.fromkeys(METRICS, 0.0), "history")
             before = Config(**meta["config"])
             if replace(before, **_may_change(self.config)) != self.config:
                 raise CheckpointError("this is a run of another config")
@@ -184,10 +190,10 @@ def read_config(folder: str | Path) -> Config:
     """The Config of a run folder. Raises CheckpointError if it is not one."""
     path = Path(folder) / "config.json"
     try:
-        return Config(**json.loads(path.read_text(encoding="utf-8")))
+        return Config(**read_json(path))
     except FileNotFoundError:
         raise CheckpointError(f"{folder} is not a run folder: there is no config.json") from None
-    except (OSError, ValueError, TypeError) as error:
+    except (UserError, TypeError) as error:
         raise CheckpointError(f"{path} is not a run's config: {error}") from error
 
 
@@ -205,6 +211,7 @@ def load_run(
     path = Path(folder) / "checkpoint.npz"
     arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
+        _expect_sound(arrays, meta)
         trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
@@ -234,6 +241,21 @@ def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, layers:
         "it was trained with a net of its own: in Python, build that net and read the run with"
         " load_run(folder, net=net)"
     )
+
+
+def _expect_sound(arrays: dict[str, np.ndarray], meta: dict) -> None:
+    """CheckpointError unless they are of the kinds that Run.save keeps."""
+    spoilt = [n for n, a in arrays.items() if a.dtype.kind != "f" or not np.isfinite(a).all()]
+    if spoilt:
+        raise CheckpointError(f"{spoilt[0]} has values that are no finite numbers")
+    if arrays["normalize/mean"].ndim != 3:
+        raise CheckpointError("normalize/mean must be an image")
+    for name, example in {"class_names": [], "images": "", "scale": 1.0}.items():
+        checkpoint.expect_like(meta[name], example, name)
+    if not all(isinstance(name, str) for name in meta["class_names"]):
+        raise CheckpointError("class_names must be texts")
+    if not meta["scale"]:
+        raise CheckpointError("scale must not be 0")
 
 
 def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:

@@ -62,10 +62,14 @@ def summary(net: Graph) -> str:
 
 
 def _crossings_table(net: Graph) -> str:
-    """ "" where nothing crosses."""
+    """ "" of a net without Copies. Those within one device move nothing between devices."""
+    copies = crossings(net)
+    between = [row for row in copies if len(set(row["devices"].split(" -> "))) > 1]
+    if copies and not between:
+        return f"\n\nNothing crosses: all is on {net.device}."
     kinds: dict[str, list] = {"the image": [0, 0], "the maps": [0, 0]}
     rows = [("bytes an image, float32", "devices", "", "forward", "backward")]
-    for edge, devices, *sizes in map(dict.values, crossings(net)):
+    for edge, devices, *sizes in map(dict.values, between):
         rows.append((edge, devices, "", *(f"{size:,}" for size in sizes)))
         kind = "the image" if edge.startswith(f"{IMAGE} ->") else "the maps"
         kinds[kind] = [a + b for a, b in zip(kinds[kind], sizes, strict=True)]

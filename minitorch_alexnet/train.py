@@ -15,7 +15,7 @@ from .data.image_folder import ImageFolder
 from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
 from .device import Device
-from .errors import UserError
+from .errors import CheckpointError, UserError
 from .evaluate import Evaluation, Prediction, evaluate, first_not_finite
 from .finetune import freeze, start_from, used_to
 from .graph import Graph
@@ -277,8 +277,10 @@ class Trainer:
         self._saved_at = self.seconds
         if self.folder:
             self.read_progress()
-            progress = {name: getattr(self, name) for name in PROGRESS}
-            self.run.save(self.sgd, self.schedule, progress)
+            self.run.save(self.sgd, self.schedule, self._progress())
+
+    def _progress(self) -> dict:
+        return {name: getattr(self, name) for name in PROGRESS}
 
     def resume(self) -> bool:
         """Go on from the folder's checkpoint; False, and nothing changed, if there is none yet.
@@ -292,12 +294,24 @@ class Trainer:
         with self.run.lock:
             if not is_kept(self.folder):
                 return False
-            before, progress = self.run.resume(self.sgd, self.schedule, PROGRESS)
+            before, progress = self.run.resume(self.sgd, self.schedule, self._progress())
+        self._expect_possible(progress, before.epochs)
         vars(self).update(progress)
         self._saved_at, self._claimed = self.seconds, True
         if self.config.epochs != before.epochs:
             self.extend(self.config.epochs)
         return True
+
+    def _expect_possible(self, progress: dict, epochs: int) -> None:
+        """CheckpointError on a progress that a training of so many epochs cannot have made."""
+        epoch, batch = progress["epoch"], progress["batch"]
+        seen = min(batch * self.config.batch_size, len(self.train_loader.dataset))
+        if (
+            not epoch == len(progress["history"]) <= epochs
+            or batch > len(self.train_loader)
+            or not progress["correct"] <= progress["seen"] == seen
+        ):
+            raise CheckpointError(f"{self.run.path} tells of more than this training can have done")
 
     def extend(self, epochs: int) -> None:
         """Let the training have so many epochs in all. Raises UserError if as many are done.

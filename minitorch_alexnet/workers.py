@@ -28,6 +28,7 @@ LEAST_PART = 8  # images: enough for long rows in memory
 PART_BYTES = 1024 * 1024  # of an image's largest maps, for all images of a part
 PIECE_BYTES = 1024 * 1024  # to work on less is done sooner than handed over
 MOST_PIECES = 16  # of a product
+MOST_THREADS = 1024
 
 
 def deal(images: int, image_bytes: int = PART_BYTES) -> list[slice]:
@@ -273,6 +274,8 @@ def set_threads(threads: int) -> None:
     global _workers
     if threads < 1:
         raise UserError(f"the number of threads must be at least 1, got {threads}")
+    if threads > MOST_THREADS:
+        raise UserError(f"the number of threads must be at most {MOST_THREADS}, got {threads}")
     _workers = Workers(threads)
 
 

@@ -1,8 +1,10 @@
 """A checkpoint comes back bit for bit, or CheckpointError says in one line that it does not."""
 
+import errno
 import gc
 import io
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -278,3 +280,116 @@ def test_some_arrays_can_be_left_unread(path):
     path.write_bytes(content.replace(pixels, bytes(len(pixels))))
     assert same(checkpoint.load(path, without="weights/"), wanted, META)
     assert "not a whole checkpoint of ours" in refusal(path)
+
+
+# ---- a stranger's -----------------------------------------------------------------------------
+
+
+def as_text(text):
+    return npy(np.array(text))
+
+
+OURS = '{"format": 1, "arrays": ["a"]}'
+
+
+def rezipped(compression=zipfile.ZIP_STORED, **contents):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for name, content in contents.items():
+            file.writestr(f"{name}.npy", content)
+    return buffer.getvalue()
+
+
+def header_of(shape, descr="<f8"):
+    buffer = io.BytesIO()
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+def test_what_is_compressed_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.npz"
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        bomb = rezipped(kind, meta=as_text(OURS), a=npy(np.zeros(2**20)))
+        path.write_bytes(bomb)
+        with monkeypatch.context() as patch:
+            patch.setattr(zipfile.ZipFile, "open", lambda *a: pytest.fail("unpacked"))
+            assert "it is compressed, and ours are not" in refusal(path)
+    path.write_bytes(rezipped(meta=as_text(OURS), a=npy(np.zeros(2))))
+    assert checkpoint.load(path)[0]["a"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        header_of((10**15,)) + bytes(16),  # 8 petabytes, so it says
+        header_of((1,)) + bytes(16),
+        header_of((-1, -2)) + bytes(16),
+        header_of((), "<c16") + bytes(16),
+        header_of((2,), "|O") + bytes(16),
+        header_of((2,), "<M8[s]") + bytes(16),
+        header_of((2,), [("x", "<f8")]) + bytes(16),
+        b"\x93NUMPY\x03" + header_of((2,))[7:] + bytes(16),
+    ],
+)
+def test_an_array_that_is_none_of_ours(tmp_path, array):
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(rezipped(meta=as_text(OURS), a=array))
+    assert "not a whole checkpoint of ours" in refusal(path)
+
+
+def test_two_arrays_of_one_name(tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    with zipfile.ZipFile(path, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, content in (
+            ("meta", as_text(OURS)),
+            ("a", npy(np.ones(1))),
+            ("a", npy(np.ones(1))),
+        ):
+            file.writestr(f"{name}.npy", content)
+    assert "two arrays of one name" in refusal(path)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "checkpoint.npz")
+    assert "a pipe or a device" in refusal(tmp_path / "checkpoint.npz")
+
+
+def test_what_fails_in_the_machine_is_not_the_files_fault(path, monkeypatch):
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(np.lib.format, "read_array", fail)
+    error = OSError(errno.EIO, "planted")
+    assert "cannot read" in refusal(path)
+    error = MemoryError()
+    with pytest.raises(MemoryError):
+        checkpoint.load(path)
+
+
+EXAMPLE = {"epoch": 1, "loss": 0.5, "best": math.inf, "done": False, "who": "PCG64", "rows": []}
+
+
+def test_meta_that_is_made_as_it_should_be():
+    for found in (EXAMPLE, {**EXAMPLE, "loss": 3, "best": 0.1, "rows": [1]}):
+        checkpoint.expect_like({"state": found}, {"state": EXAMPLE}, "meta")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("epoch", value) for value in (1.0, True, -1, "1", None, [])),
+        *(("loss", value) for value in (math.nan, math.inf, 10**400, -0.5, "0.5", True)),
+        *(("best", value) for value in (math.nan, -1, "inf")),
+        *(("done", value) for value in (0, None, "no")),
+        *(("who", value) for value in (1, None)),
+        *(("rows", value) for value in ({}, "", 0)),
+        ("other", 1),
+    ],
+)
+def test_meta_that_is_not(name, value):
+    with pytest.raises(CheckpointError, match="meta: state"):
+        checkpoint.expect_like({"state": {**EXAMPLE, name: value}}, {"state": EXAMPLE}, "meta")
+    with pytest.raises(CheckpointError, match="meta: state"):
+        checkpoint.expect_like({"state": list(EXAMPLE)}, {"state": EXAMPLE}, "meta")

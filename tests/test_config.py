@@ -1,8 +1,10 @@
 """A training's settings check themselves; recipes."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minitorch_alexnet import build
@@ -78,3 +80,28 @@ def test_an_unknown_setting():
 def test_a_smaller_batch_has_a_lower_rate_if_none_is_said(said, rate):
     assert Config(**said).lr == pytest.approx(rate, rel=1e-12)
     assert replace(Config(**said), epochs=7).lr == Config(**said).lr
+
+
+def test_numpys_numbers_are_numbers():
+    config = Config(epochs=np.int64(3), lr=np.float32(0.5), augment=np.bool_(True), seed=2**100)
+    assert config == Config(epochs=3, lr=0.5, augment=True, seed=2**100)
+    assert [type(v) for v in (config.epochs, config.lr, config.augment)] == [int, float, bool]
+    assert type(Config(lr=1).lr) is int  # as it was said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((n, v) for n in ("lr", "weight_decay", "colour_noise") for v in (-0.1, math.nan)),
+        *((n, math.inf) for n in ("lr", "weight_decay", "colour_noise", "momentum", "dropout")),
+        *((n, v) for n in ("momentum", "dropout") for v in (-0.1, 1, math.nan)),
+        *((n, 10**400) for n in ("lr", "epochs", "batch_size", "size", "seed", "momentum")),
+        ("validation", math.nan),
+        ("epochs", True),
+        ("lr", True),
+        ("augment", 1),
+    ],
+)
+def test_numbers_that_cannot_be(name, value):
+    with pytest.raises(UserError, match=name):
+        Config(**{name: value})

@@ -18,6 +18,8 @@ from minitorch_alexnet.files import (
     Lock,
     expect_ours,
     is_our_figure,
+    open_file,
+    read_json,
     whole_file,
     write_figure,
     write_json,
@@ -255,3 +257,41 @@ def test_our_figures_are_known(tmp_path, ending):
     figure.savefig(tmp_path / f"other.{ending}")
     assert is_our_figure(tmp_path / f"ours.{ending}")
     assert not is_our_figure(tmp_path / f"other.{ending}")
+
+
+# ---- reading what may be anything ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{", "is damaged"),
+        (b"\xff\xfe", "is damaged"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b"9" * 5000, "is damaged"),
+        (b"", "is damaged"),
+    ],
+)
+def test_json_that_is_none(tmp_path, content, says):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.json.*{says}"):
+        read_json(path)
+
+
+def test_json_comes_back(tmp_path):
+    write_json(tmp_path / "a.json", {"é": [1, 0.1, None]})
+    assert read_json(tmp_path / "a.json") == {"é": [1, 0.1, None]}
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "b.json")
+    with pytest.raises(UserError, match=r"cannot read .*: Is a directory"):
+        read_json(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["pipe", "/dev/zero", "a\0b"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"a pipe or a device|null"):
+        open_file(tmp_path / path)
+    with pytest.raises(UserError, match="cannot read"):
+        read_json(tmp_path / path)

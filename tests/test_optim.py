@@ -113,3 +113,11 @@ def test_a_plateau_after_the_last_drop_ends_it_again_and_again():
     told = [schedule.epoch_done(0.5) for _ in range(4)]
     assert told == [False, False, True, True]
     assert schedule.rate(0) == pytest.approx(0.1)
+
+
+def test_the_state_of_another_schedule_is_refused():
+    schedule = PlateauDecay(0.1)
+    for state in ({}, {"lr": 1.0}, {**schedule.state_dict(), "epoch_done": 1}):
+        with pytest.raises(UserError, match="PlateauDecay keeps"):
+            schedule.load_state_dict(state)
+    assert schedule.state_dict() == PlateauDecay(0.1).state_dict()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from minitorch_alexnet.evaluate import evaluate
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Flatten, Linear, Tanh
 from minitorch_alexnet.models import MODELS
-from minitorch_alexnet.run import load_run, read_config
+from minitorch_alexnet.run import METRICS, load_run, read_config
 from minitorch_alexnet.train import Trainer
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
@@ -325,3 +326,125 @@ def test_a_run_does_not_go_on_with_other_data(tiny_models, tmp_path, changed):
     with pytest.raises(CheckpointError, match="other images, or with other classes"):
         Trainer(ArrayDataset(images, labels, names), RAW, tmp_path).resume()
     assert Trainer(photographs(), replace(RAW, data="elsewhere"), tmp_path).resume()  # it moved
+
+
+# ---- a stranger's -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def half_way(garments, tmp_path):
+    """A run's folder that stopped in epoch 2; and a function that changes its meta and arrays."""
+    config = replace(CONFIG, epochs=2, schedule="plateau", augment=False)
+    trainer = Trainer(garments, config, tmp_path)
+    trainer.fit(lambda trainer: trainer.steps == 6 and trainer.stop())
+
+    def change(arrays=None, **meta):
+        with np.load(tmp_path / "checkpoint.npz") as file:
+            found = {**file, **(arrays or {})}
+        found["meta"] = np.array(json.dumps({**json.loads(str(found["meta"])), **meta}))
+        np.savez(tmp_path / "checkpoint.npz", **found)
+
+    def resumed():
+        trainer = Trainer(garments, config, tmp_path)
+        trainer.resume()
+        return trainer
+
+    change()
+    assert (resumed().epoch, resumed().batch) == (1, 1)
+    return tmp_path, change, resumed
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"scale": 0},
+        {"scale": float("nan")},
+        {"scale": "1"},
+        {"class_names": "T-shirt"},
+        {"class_names": [1] * 10},
+        {"class_names": None},
+        {"config": None},
+        {"config": {"epochs": 1.5}},
+        {"config": {"surprise": 1}},
+        {"layers": 3},
+        {"images": ["x"]},
+    ],
+    ids=str,
+)
+def test_what_no_run_says(half_way, meta):
+    folder, change, resumed = half_way
+    change(**meta)
+    for read in (resumed, lambda: load_run(folder)):
+        with pytest.raises(CheckpointError, match=r"checkpoint\.npz"):
+            read()
+
+
+ROW = dict.fromkeys(METRICS, 1)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"epoch": 0},
+        {"epoch": 3, "history": [ROW] * 3},  # of two
+        {"epoch": 10**400},
+        {"batch": -1},
+        {"batch": 10**6},
+        {"batch": 2},
+        {"batch": 1.0},
+        {"seen": 10**6},
+        {"correct": 33},
+        {"loss_sum": float("nan")},
+        {"seconds": "long"},
+        {"finished": "no"},
+        {"history": [{**ROW, "seconds": None}]},
+        {"history": [{**ROW, "more": 1}]},
+        {"history": [[1] * len(METRICS)]},
+        {"schedule": {"rate": 1}},
+        {"schedule": {"best": "low", "waited": 0, "dropped": 0}},
+        {"schedule": {"best": 0.1, "waited": 0, "dropped": 0, "epoch_done": 1}},
+        {"generators": {}},
+        {"generators": {"drop6": 1, "drop7": 2}},
+    ],
+    ids=str,
+)
+def test_what_no_training_says(half_way, meta):
+    folder, change, resumed = half_way
+    change(**meta)
+    with pytest.raises(CheckpointError, match=r"checkpoint\.npz"):
+        resumed()
+    assert load_run(folder).config.epochs == 2  # it needs none of that
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers(half_way, value):
+    folder, change, resumed = half_way
+    weight = load_run(folder).net.state_dict()["fc8.weight"]
+    weight[1, 2] = value
+    change({"weights/fc8.weight": weight})
+    for read in (resumed, lambda: load_run(folder)):
+        with pytest.raises(CheckpointError, match=r"weights/fc8.weight has values"):
+            read()
+
+
+@pytest.mark.parametrize("mean", [np.zeros(()), np.zeros((1, 28)), np.zeros((1, 28, 28), int)])
+def test_a_mean_that_is_no_image(half_way, mean):
+    folder, change, _ = half_way
+    change({"normalize/mean": mean})
+    with pytest.raises(CheckpointError, match="normalize/mean"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"epochs": ' + "9" * 5000 + "}", '{"lr": NaN}', '{"lr": 1e999}', "[]"]
+)
+def test_a_config_that_nobody_wrote(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError, match="is not a run's config"):
+        read_config(tmp_path)
+
+
+def test_a_pipe_for_a_config(tmp_path):
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match="a pipe or a device"):
+        read_config(tmp_path)

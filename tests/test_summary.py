@@ -138,3 +138,9 @@ def test_places(set_threads):
     assert place(build("fashion", seed=None)) == "1 thread"
     set_threads(3)
     assert place(build("fashion", devices="cpu:2", seed=None)) == "on cpu:2, 3 threads"
+
+
+def test_copies_within_a_device_cross_nothing():
+    told = summary(towers(("cpu:0", "cpu:0")))
+    assert told.endswith("Nothing crosses: all is on cpu:0.")
+    assert "->" not in told

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
 from ..files import write_figure
 from ..models import MODELS, build
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
+from .numbers import decimal, expect, whole
 from .runs import picture_path
 from .say import say
 
@@ -20,10 +20,14 @@ def add_commands(add_command) -> None:
     command.add_argument(
         "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
     )
-    command.add_argument("--batch-size", type=int, default=128, metavar="N")
+    command.add_argument("--batch-size", type=whole, default=128, metavar="N")
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
     command.add_argument(
-        "--seconds", type=float, default=10, metavar="S", help="about so long; at least 3 rounds"
+        "--seconds",
+        type=decimal,
+        default=10,
+        metavar="S",
+        help="about so long; at least 3 rounds",
     )
     command.add_argument(
         "--out", metavar="FILE", help="a .png or .svg (default: bench-MODEL.png in this folder)"
@@ -33,10 +37,8 @@ def add_commands(add_command) -> None:
 def bench(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    if arguments.batch_size < 1:
-        raise UserError(f"--batch-size must be at least 1, got {arguments.batch_size}")
-    if not 0 <= arguments.seconds < float("inf"):
-        raise UserError(f"--seconds must be at least 0, got {arguments.seconds}")
+    expect("--batch-size", arguments.batch_size, 1, 2**16)
+    expect("--seconds", arguments.seconds, 0, 86_400)
     out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
     options = {"devices": arguments.devices} if arguments.devices else {}
     net = build(arguments.model, **options)
@@ -74,13 +76,20 @@ def _print_layers(timing: Timing) -> None:
     products, work = timing.net.multiply_adds(), flop(timing.net)
     longest = max(sum(ms) for ms in times.values())
     width = max(map(len, times))
+    most = 0.0
     say(f"\n{'':{width}}  forward  backward  multiply-adds  of the limit   █ forward ░ backward")
     for name, (forward, backward) in times.items():
         share = ""
         if products[name]:
             rate = timing.batch * sum(work[name]) / (forward + backward) * 1000
+            most = max(most, rate / np.median(timing.limit))
             share = f"{rate / np.median(timing.limit):.0%}"
         bar = "█" * round(BAR * forward / longest) + "░" * round(BAR * backward / longest)
         count = f"{products[name]:,}" if products[name] else ""
         say(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")
     say(f"{'':{width}}       ms        ms       an image\n")
+    if max(most, timing.share) > 1:
+        say(
+            "More than 100 %: the large product had less of the machine than the layers had."
+            " Repeat it when nothing else runs, or with a larger --seconds."
+        )

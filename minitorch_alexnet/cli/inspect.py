@@ -7,6 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from .. import __version__
+from ..config import LIMITS
 from ..data import fashion_mnist
 from ..errors import UserError
 from ..files import write_figure
@@ -17,6 +18,7 @@ from ..layers.cases import cases
 from ..models import MODELS, build
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
+from .numbers import expect, whole
 from .runs import picture_path
 from .say import say
 
@@ -33,19 +35,24 @@ def add_commands(add_command) -> None:
         "gradcheck", gradcheck, "Hold the layers' gradients against finite differences."
     )
     command.add_argument("layers", metavar="LAYER", nargs="*", help="Conv2d, …; default: all")
-    command.add_argument("--seed", type=int, default=0, help="draws the inputs")
+    command.add_argument("--seed", type=whole, default=0, help="draws the inputs")
     add_command("doctor", doctor, "Say what this machine has, and what is missing.")
 
 
 def _add_model(command) -> None:
     command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
     command.add_argument(
-        "--classes", type=int, metavar="N", help="outputs (default: the model's own, 1000 or 10)"
+        "--classes",
+        type=whole,
+        metavar="N",
+        help="outputs (default: the model's own, 1000 or 10)",
     )
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1")
 
 
 def _build(arguments) -> Graph:
+    if arguments.classes is not None:
+        expect("--classes", arguments.classes, 1, 10**6)
     options = {"num_classes": arguments.classes, "devices": arguments.devices}
     said = {k: v for k, v in options.items() if v is not None}
     return build(arguments.model, seed=None, **said)  # shapes are all that is shown
@@ -66,14 +73,15 @@ def graph(arguments) -> int:
 
 
 def gradcheck(arguments) -> int:
-    if arguments.seed < 0:
-        raise UserError(f"--seed must be at least 0, got {arguments.seed}")
+    expect("--seed", arguments.seed, *LIMITS["seed"])
     rng = np.random.default_rng(arguments.seed)
     known = cases(rng)
-    names = {type(layer).__name__ for layer, _ in known}
+    names = sorted({type(layer).__name__ for layer, _ in known})
     asked = {name.lower() for name in arguments.layers}
-    if unknown := asked - {name.lower() for name in names}:
-        raise UserError(f"unknown layer {min(unknown)}: expected any of {', '.join(sorted(names))}")
+    for name in arguments.layers:
+        if name.lower() not in map(str.lower, names):
+            near = [n for n in names if name.lower() in n.lower()] or names
+            raise UserError(f"unknown layer {name}: expected any of {', '.join(near)}")
     width = max(len(repr(layer)) for layer, _ in known)
     failed = 0
     say(f"{'layer':{width}}  largest error  verdict")

@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from itertools import pairwise
 
 from .. import __version__
 from ..errors import UserError
 from ..workers import keep_freed_memory, set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
+from .numbers import whole
 from .say import say
+from .streams import NOT_HEARD, streams
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -19,8 +22,16 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says whatever it says, or an error tells why not."""
+
+    def exit(self, status=0, message=None):
+        sys.stdout.flush()
+        super().exit(status, message)
+
+
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="minitorch-alexnet",
         description="AlexNet (2012) from scratch: train it, look into it, check its gradients.",
         epilog="Start with: minitorch-alexnet train",
@@ -33,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(do=do)
         command.add_argument(
             "--threads",
-            type=int,
+            type=whole,
             metavar="N",
             help="workers to compute with (default: $MINITORCH_ALEXNET_THREADS, else one a core)",
         )
@@ -45,20 +56,38 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; return 0, 1 (a check failed), 2 (wrong input) or 130 (Ctrl-C)."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal without our characters shows ? for them
-            stream.reconfigure(errors="replace")
-    arguments = make_parser().parse_args(argv)
-    keep_freed_memory()
+    """Run a command; return 0, 1 (a check failed), 2 (wrong input), 130 (Ctrl-C) or 141.
+
+    141: nobody heard it to its end, as in `minitorch-alexnet train | head`.
+    """
+    with streams() as stdout:
+        status = _status(sys.argv[1:] if argv is None else argv)
+        return NOT_HEARD if stdout.gone and not status else status
+
+
+def _status(argv: list[str]) -> int:
     try:
+        _expect_no_blanks(argv)
+        arguments = make_parser().parse_args(argv)
+        keep_freed_memory()
         if arguments.threads is not None:
             set_threads(arguments.threads)
         return arguments.do(arguments)
     except (UserError, OSError, MemoryError) as error:
-        text = str(error) or type(error).__name__
+        text = str(error) or "there is not enough memory"
         say(f"minitorch-alexnet: {text}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         say("minitorch-alexnet: interrupted", file=sys.stderr)
         return 130
+
+
+def _expect_no_blanks(argv: list[str]) -> None:
+    """What a shell makes of "$RUN" where RUN is not set must not count as not given."""
+    for before, word in pairwise(["", *argv]):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            where = f"after {before}" if before else "to begin with"
+            raise UserError(f"there is an empty word {where}: give a value, or leave it out")
+        if option.startswith("--") and equals and not value.strip():
+            raise UserError(f"{option} is empty: give it a value, or leave it out")

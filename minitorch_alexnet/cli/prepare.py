@@ -10,6 +10,7 @@ from ..data.prepare import Summary, is_begun, prepare
 from ..data.walk import QUIET
 from ..errors import UserError
 from ..words import command as as_typed
+from .numbers import expect, whole
 from .say import say
 
 SHOWN = 10  # unusable files to name on screen
@@ -23,14 +24,20 @@ def add_commands(add_command) -> None:
         "source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*, or CLASS/*"
     )
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
-    command.add_argument("--size", type=int, default=256, metavar="S", help="S×S pixels an image")
+    command.add_argument("--size", type=whole, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(
-        "--processes", type=int, metavar="N", help="that read images (default: one a core)"
+        "--processes",
+        type=whole,
+        metavar="N",
+        help="that read images (default: one a core)",
     )
 
 
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
+    expect("--size", arguments.size, 1, 4096)
+    if arguments.processes is not None:
+        expect("--processes", arguments.processes, 1, 256)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
     say(f"Next:  {as_typed('train', '--data', out)}")
     return 0

@@ -8,10 +8,11 @@ from tqdm import tqdm
 from .. import data
 from ..errors import UserError
 from ..experiments import EXPERIMENTS, Experiment, find
-from ..experiments.report import csv_text, difference, page, report
+from ..experiments.report import PAGE, csv_text, difference, page, report
 from ..experiments.reproduction import Outcome, Reproduction
-from ..files import write_figure, write_text
+from ..files import open_file, write_figure, write_text
 from ..words import duration
+from .numbers import decimal, whole
 from .say import say
 
 SEEDS = 5
@@ -35,11 +36,15 @@ def add_commands(add_command) -> None:
         "--data-dir", metavar="DIR", help="a folder with the files of Fashion-MNIST or CIFAR-10"
     )
     command.add_argument(
-        "--seeds", type=int, default=SEEDS, metavar="N", help="pairs of trainings an experiment"
+        "--seeds",
+        type=whole,
+        default=SEEDS,
+        metavar="N",
+        help="pairs of trainings an experiment",
     )
     command.add_argument(
         "--budget",
-        type=float,
+        type=decimal,
         metavar="MINUTES",
         help="for all that the command does (default: each experiment's own size)",
     )
@@ -85,11 +90,23 @@ def _do_all(loaded: data.Data, arguments) -> None:
         raise UserError(f"no experiment suits these images: {next(iter(left_out.values()))}")
     for experiment, why in left_out.items():
         say(f"{experiment.name} is left out: {why}")
-    share = arguments.budget and arguments.budget / len(fitting)
-    outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
     path = Path(arguments.out, "README.md")
+    _expect_our_page(path)
+    share = arguments.budget if arguments.budget is None else arguments.budget / len(fitting)
+    outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
     write_text(path, page(outcomes, left_out))
     say(f"\nAll on one page: {path}")
+
+
+def _expect_our_page(path: Path) -> None:
+    """UserError if another README.md is there, before hours of training."""
+    try:
+        with open_file(path) as file:
+            ours = file.read(100).startswith(PAGE.encode())
+    except FileNotFoundError:
+        return
+    if not ours:
+        raise UserError(f"{path} is there and no page of ours: name another folder with --out")
 
 
 def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | None) -> Outcome:

@@ -15,6 +15,7 @@ from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
 from ..words import crops_each, printable
+from .numbers import expect, whole
 from .say import say
 
 SHOWN = 20  # classes to name on screen
@@ -28,11 +29,11 @@ def add_commands(add_command) -> None:
         "--train", action="store_true", help="test it on the training images instead"
     )
     command.add_argument(
-        "--crops", type=int, choices=(1, 10), help="parts of an image to average over"
+        "--crops", type=whole, choices=(1, 10), help="parts of an image to average over"
     )
     command = _add(add_command, "predict", predict, "Say what a run's net sees in image files.")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
-    command.add_argument("--top", type=int, default=3, metavar="K", help="classes to show")
+    command.add_argument("--top", type=whole, default=3, metavar="K", help="classes to show")
     command = _add(
         add_command,
         "neighbours",
@@ -41,7 +42,7 @@ def add_commands(add_command) -> None:
     )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="an image file of any kind")
     _add_data(command)
-    command.add_argument("--top", type=int, default=6, metavar="K", help="neighbours to show")
+    command.add_argument("--top", type=whole, default=6, metavar="K", help="neighbours to show")
     command.add_argument(
         "--out", metavar="FILE", help="default: neighbours.png in the run's folder"
     )
@@ -125,9 +126,8 @@ def picture_path(asked: str | None, default: Path) -> Path:
 
 
 def predict(arguments) -> int:
+    expect("--top", arguments.top, 1, 1000)
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
-    if arguments.top < 1:
-        raise UserError(f"--top must be at least 1, got {arguments.top}")
     _expect_files(trained)
     status = 0
     for path in arguments.images:
@@ -164,10 +164,9 @@ def _seen(trained: Run, pixels: np.ndarray):
 
 
 def neighbours(arguments) -> int:
+    expect("--top", arguments.top, 1, 1000)
     from .. import viz  # matplotlib is slow to import
 
-    if arguments.top < 1:
-        raise UserError(f"--top must be at least 1, got {arguments.top}")
     pictures = len(arguments.images) * (1 + arguments.top)
     if pictures > DRAWN:
         raise UserError(

@@ -23,15 +23,16 @@ from ..train import Trainer, absent
 from ..words import command, crops_each, duration
 from .bar import Bar
 from .interrupt import first_ctrl_c
+from .numbers import decimal, expect, whole
 from .prepare import prepared
 from .say import say
 
 # Settings that the command line can change: each with its type, the name of its value and its
 # help. Those of a recipe come first.
 RECIPES_SETTINGS = {
-    "epochs": (int, "INT", "passes over the training set"),
-    "batch_size": (int, "INT", "images a step"),
-    "lr": (float, "FLOAT", "the highest learning rate; lower in proportion for a smaller batch"),
+    "epochs": (whole, "INT", "passes over the training set"),
+    "batch_size": (whole, "INT", "images a step"),
+    "lr": (decimal, "FLOAT", "the highest learning rate; lower in proportion for a smaller batch"),
     "schedule": (str, "STR", "how the rate changes: " + ", ".join(SCHEDULES)),
 }
 SETTINGS = {
@@ -40,9 +41,13 @@ SETTINGS = {
         "A[,B]",
         "where the net lives: auto, cpu, cuda:0, …; for alexnet two (default: cpu:0,cpu:1)",
     ),
-    "size": (int, "S", "the side of the images that fashion and alexnet-small read (default: all)"),
+    "size": (
+        whole,
+        "S",
+        "the side of the images that fashion and alexnet-small read (default: all)",
+    ),
     "freeze": (str, "LAYERS", "layers that do not learn: conv1,conv2"),
-    "seed": (int, "N", f"decides every random choice (default: {Config.seed})"),
+    "seed": (whole, "N", f"decides every random choice (default: {Config.seed})"),
 }
 SWITCHES = ("augment", "tf32")
 # What --resume leaves to the command line.
@@ -180,6 +185,8 @@ def _new_run(arguments) -> tuple[Path | None, Config]:
         )
     if folder:
         expect_run_folder(folder)
+    if arguments.size is not None:
+        expect("--size", arguments.size, 1, 4096)
     name = arguments.data or "auto"
     photos = name not in data.DATASETS
     said = {n: getattr(arguments, n) for n in (*RECIPES_SETTINGS, *SETTINGS, *SWITCHES)}
@@ -221,7 +228,9 @@ def _old_run(arguments) -> tuple[Path, Config]:
         "data_dir": _absolute(arguments.data_dir),
         "epochs": arguments.epochs,
     }
-    return folder, replace(config, **{name: value for name, value in moved.items() if value})
+    return folder, replace(
+        config, **{name: value for name, value in moved.items() if value is not None}
+    )
 
 
 def _absolute(path: str | None) -> str | None:
@@ -239,6 +248,8 @@ def _announce(trainer: Trainer) -> None:
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
         f" {place(trainer.net)}. Highest rate: {config.lr:g}. Run folder: {trainer.folder}"
     )
+    if config.batch_size > len(dataset):
+        say(f"A batch of {config.batch_size:,} is more than there are: each step sees all images.")
     for doing, part in ("learn from", dataset), ("watch it on", trainer.validation):
         if names := absent(part):
             told = f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"

@@ -6,6 +6,7 @@ Features from Tiny Images, 2009). The Python edition needs pickle, which can run
 says; the binary one is bytes and no more.
 """
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..files import open_file
 from .arrays import ArrayDataset
 
 CLASS_NAMES = (
@@ -26,6 +28,7 @@ FOLDER, ARCHIVE = "cifar-10-batches-bin", "cifar-10-binary.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 RECORDS = 10_000  # a file
 SHAPE = (3, 32, 32)  # red, green and blue, each row by row
+MOST_BYTES = 2**28  # in the archive: the six files have 184 million
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the pixels
 
 
@@ -47,18 +50,18 @@ def load(place: str | Path | None) -> tuple[ArrayDataset, ArrayDataset]:
 
 def _read(place: Path) -> dict[str, bytes]:
     """The files' bytes by name, those that are there; of a file that is too long, one too many."""
-    if (place / ARCHIVE).is_file() and not (place / FOLDER).is_dir():
+    if (place / ARCHIVE).exists() and not (place / FOLDER).is_dir():
         place = place / ARCHIVE
     try:
-        if place.is_file():
+        if place.exists() and not place.is_dir():
             return _unpacked(place)
         folder = place / FOLDER if (place / FOLDER).is_dir() else place
         return {
-            path.name: _some(path.open("rb"))
+            path.name: _some(open_file(path))
             for path in map(folder.joinpath, TRAIN + TEST)
-            if path.is_file()
+            if path.exists()
         }
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise DataError(f"{place}: expected {ARCHIVE}, whole, got one damaged: {error}") from error
     except OSError as error:
         raise DataError(f"{place}: cannot be read: {error.strerror or error}") from error
@@ -70,13 +73,25 @@ def _some(file) -> bytes:
 
 
 def _unpacked(archive: Path) -> dict[str, bytes]:
-    files = {}
-    with tarfile.open(archive) as tar:
+    _expect_whole(archive)
+    files: dict[str, bytes] = {}
+    with tarfile.open(archive, "r:gz") as tar:
         for member in tar:  # read where they lie: nothing is written
             name = Path(member.name).name
             if name in TRAIN + TEST and member.isfile():
+                if name in files:
+                    raise ValueError(f"it has two {name}")
                 files[name] = _some(tar.extractfile(member))
     return files
+
+
+def _expect_whole(archive: Path) -> None:
+    """Read to the end, where gzip's check sum is due: tarfile stops before it."""
+    size = 0
+    with open_file(archive) as file, gzip.open(file) as content:
+        while some := content.read(2**20):
+            if (size := size + len(some)) > MOST_BYTES:
+                raise ValueError(f"there are more than {MOST_BYTES:,} bytes in it")
 
 
 def _joined(files: dict[str, bytes], names: Iterable[str], place) -> ArrayDataset:

@@ -16,12 +16,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from http.client import HTTPException
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 from tqdm import tqdm
 
 from ..errors import DataError
+from ..files import open_file
 from .arrays import ArrayDataset
 
 CLASS_NAMES = (
@@ -44,6 +47,8 @@ DEBIAN_DIR = Path("/usr/share/datasets/fashion-mnist")
 MAX_BYTES = 64 * 2**20  # the largest file is 47 MB unpacked; anything beyond this is refused
 PROBE_SECONDS = 3.5  # for all mirrors together to show a sign of life
 STALL_SECONDS = 15.0  # for the next bytes of a download under way
+SLOWEST = 10_000  # bytes a second, once it is older than that
+NETWORK_ERRORS = (OSError, HTTPException, ValueError)  # the last: of addresses that are none
 
 
 def load(split: str, data_dir: str | Path | None = None, download: bool = True) -> ArrayDataset:
@@ -95,7 +100,8 @@ def read_idx(path: str | Path, sha256: str | None = None) -> np.ndarray:
     says, is larger than MAX_BYTES, or is not the one with this `sha256` (of the unpacked bytes).
     """
     try:
-        with gzip.open(path) if str(path).endswith(".gz") else open(path, "rb") as file:
+        zipped = str(path).endswith(".gz")
+        with open_file(path) as stored, gzip.open(stored) if zipped else stored as file:
             magic = file.read(4)
             if magic not in (b"\0\0\x08\1", b"\0\0\x08\2", b"\0\0\x08\3"):
                 raise DataError(f"{path}: expected IDX (00 00 08, then 01–03), got {magic!r}")
@@ -169,10 +175,10 @@ def _ask_mirrors(file: str) -> Iterator[tuple[str, str]]:
 
     def ask(url: str) -> None:
         try:
-            with urlopen(Request(url, method="HEAD"), timeout=PROBE_SECONDS):
+            with _open(Request(url, method="HEAD"), PROBE_SECONDS):
                 said[url] = ""
-        except (OSError, HTTPException) as error:
-            said[url] = str(error)
+        except NETWORK_ERRORS as error:
+            said[url] = str(error) or type(error).__name__
 
     urls = [mirror + file for mirror in MIRRORS]
     threads = {url: threading.Thread(target=ask, args=[url], daemon=True) for url in urls}
@@ -186,15 +192,34 @@ def _ask_mirrors(file: str) -> Iterator[tuple[str, str]]:
 
 def _fetch(url: str) -> bytes:
     """The bytes at `url`, with a progress bar; DataError if the network or the server fails."""
-    data = bytearray()
+    data, start = bytearray(), time.monotonic()
     try:
         with (
-            urlopen(url, timeout=STALL_SECONDS) as answer,
+            _open(Request(url), STALL_SECONDS) as answer,
             tqdm(total=answer.length, unit="B", unit_scale=True, desc=url.split("/")[-1]) as bar,
         ):
-            while len(data) <= MAX_BYTES and (chunk := answer.read(2**16)):
+            while len(data) <= MAX_BYTES and (chunk := answer.read1(2**16)):
                 data += chunk
                 bar.update(len(chunk))
-    except (OSError, HTTPException) as error:
-        raise DataError(str(error)) from error
+                if (seconds := time.monotonic() - start) > max(STALL_SECONDS, len(data) / SLOWEST):
+                    raise DataError(f"it sends too slowly: {len(data):,} bytes in {seconds:.0f} s")
+            if answer.length and len(data) <= MAX_BYTES:
+                raise DataError(f"the connection ended {answer.length:,} bytes too early")
+    except DataError:
+        raise
+    except NETWORK_ERRORS as error:
+        raise DataError(str(error) or type(error).__name__) from error
     return bytes(data)
+
+
+class _Redirects(HTTPRedirectHandler):
+    """To other web addresses alone: urllib follows them to FTP servers, too."""
+
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
+        if urlsplit(newurl).scheme not in ("http", "https"):
+            raise URLError(f"it redirects to {newurl}")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _open(request: Request, timeout: float):
+    return build_opener(_Redirects).open(request, timeout=timeout)

@@ -9,6 +9,8 @@ from .experiment import Experiment, Measure
 from .reproduction import Outcome, Plan
 from .statistics import RULE
 
+PAGE = "# The paper's claims, tried"  # how that of all experiments begins
+
 
 def report(outcome: Outcome) -> str:
     """The experiment's page, beside which lie figure.png and results.csv."""
@@ -112,7 +114,7 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
     """
     plan, seconds = outcomes[0].plan, sum(outcome.seconds for outcome in outcomes)
     lines = [
-        "# The paper's claims, tried",
+        PAGE,
         "",
         f"On {plan.data}, {plan.seeds} seeds, {duration(seconds)} in all; {plan.versions}.",
         "",

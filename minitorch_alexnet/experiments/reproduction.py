@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import math
 import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy as np
 from .. import __version__
 from ..data import Data
 from ..errors import UserError
-from ..files import write_json
+from ..files import Lock, expect_ours, read_json, write_json
 from ..train import Trainer
 from .experiment import Experiment, Measure, Study, Training, available
 from .statistics import Effect, effect
 
+MOST_SEEDS, MOST_MINUTES = 1000, 366 * 24 * 60
 FEWEST = 100  # images to learn from: a budget for less is refused
 
 
@@ -92,6 +94,12 @@ class Reproduction:
     ):
         if seeds < 1 or (budget is not None and not budget > 0):
             raise UserError(f"expected seeds ≥ 1 and a budget > 0, got {seeds} and {budget}")
+        if seeds > MOST_SEEDS or (budget is not None and budget > MOST_MINUTES):
+            raise UserError(
+                f"expected at most {MOST_SEEDS} seeds and a budget of {MOST_MINUTES:,} minutes, got"
+                f" {seeds} and {budget}"
+            )
+        expect_ours(folder, "plan.json")
         if why := experiment.why_not(data):
             raise UserError(f"{experiment.name}: {why}")
         self.experiment, self.data, self.folder = experiment, data, Path(folder)
@@ -107,9 +115,9 @@ class Reproduction:
             "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
             f" Python {platform.python_version()}",
         }
-        self.plan = self._plan_kept(asked) or self._plan_anew(asked, study)
+        self.plan = self._plan_kept(asked, study) or self._plan_anew(asked, study)
         self.study = Study.of(data, self.plan.images, self.plan.epochs)
-        self.results: dict[str, dict] = self._read("results.json") or {}
+        self.results = self._results_kept()
 
     @property
     def pending(self) -> list[Training]:
@@ -122,14 +130,19 @@ class Reproduction:
     ) -> Outcome:
         """Do what is left of the trainings; each result is on disk before the next one begins.
 
+        Raises UserError if another process does so in the folder.
+
+
         on_step: hears after each step of a training which share of it is done, 0 … 1
         on_result: hears of each one its result: {"seconds", "date", "arms": {arm: its numbers}}
         """
-        for training in self.pending:
-            result = self._do(training, on_step)
-            self.results[str(training)] = result
-            write_json(self.folder / "results.json", self.results)
-            on_result(training, result)
+        with Lock(self.folder):
+            self.results = self._results_kept()  # another process may have been here
+            for training in self.pending:
+                result = self._do(training, on_step)
+                self.results[str(training)] = result
+                write_json(self.folder / "results.json", self.results)
+                on_result(training, result)
         return self.outcome()
 
     def _do(self, training: Training, on_step) -> dict:
@@ -144,7 +157,8 @@ class Reproduction:
                 lambda trainer: on_step(training, _share_done(trainer)),
             )
         seconds = round(time.perf_counter() - clock, 2)
-        return {"seconds": seconds, "date": time.strftime("%Y-%m-%d"), "arms": arms}
+        result = {"seconds": seconds, "date": time.strftime("%Y-%m-%d"), "arms": arms}
+        return result | {"sha256": self._digest(training, result)}
 
     def outcome(self) -> Outcome:
         """Of trainings that are all done."""
@@ -158,34 +172,90 @@ class Reproduction:
         date = max(result["date"] for result in self.results.values())
         return Outcome(self.experiment, self.plan, len(self.data.test), rows, seconds, date)
 
-    # ---- the plan ----------------------------------------------------------------------------
+    # ---- what is kept -------------------------------------------------------------------------
 
-    def _read(self, name: str) -> dict | None:
+    def _read(self, name: str) -> dict:
+        """What the file of that name says; nothing if there is none."""
         path = self.folder / name
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
         except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise UserError(f"{path} is damaged ({error}): take another --out") from error
+            return {}
+        except UserError as error:
+            raise UserError(f"{error}: take another --out") from error
+        if not isinstance(found, dict):
+            raise self._damaged(name, "it holds no names with values")
+        return found
 
-    def _plan_kept(self, asked: dict) -> Plan | None:
+    def _damaged(self, name: str, what: str) -> UserError:
+        return UserError(f"{self.folder / name} is damaged ({what}): take another --out")
+
+    def _results_kept(self) -> dict[str, dict]:
+        results, trainings = self._read("results.json"), {str(t): t for t in self.trainings}
+        for name, result in results.items():
+            if name not in trainings:
+                raise self._damaged("results.json", f"{name} is no training of this experiment")
+            if not self._is_ours(result, trainings[name]):
+                raise self._damaged("results.json", f"{name} is not as it was written")
+        return results
+
+    def _is_ours(self, result, training: Training) -> bool:
+        """Is it what `_do` has made of this training, by this plan?"""
+        arms = set(self.experiment.arms)
+        arms = arms & {training.net} or arms
+        return (
+            isinstance(result, dict)
+            and result.get("sha256") == self._digest(training, result)
+            and result.keys() == {"seconds", "date", "arms", "sha256"}
+            and _is_number(result["seconds"])
+            and _is_date(result["date"])
+            and isinstance(result["arms"], dict)
+            and result["arms"].keys() == arms
+            and all(map(self._has_measures, result["arms"].values()))
+        )
+
+    def _has_measures(self, numbers) -> bool:
+        return isinstance(numbers, dict) and all(
+            _is_number(numbers.get(measure.key)) and (numbers[measure.key] > 0 or not measure.ratio)
+            for measure in self.experiment.measures
+        )
+
+    def _digest(self, training: Training, result: dict) -> str:
+        """Of the plan, the training and its result: a number that changed on disk is found."""
+        said = {name: value for name, value in result.items() if name != "sha256"}
+        text = json.dumps([asdict(self.plan), str(training), said], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    # ---- the plan ----------------------------------------------------------------------------
+
+    def _plan_kept(self, asked: dict, usual: Study) -> Plan | None:
         kept = self._read("plan.json")
+        if not kept:
+            return None
+        if kept.keys() != {field.name for field in fields(Plan)}:
+            raise self._damaged("plan.json", "other entries are expected")
         for name, value in asked.items():
-            if kept and kept[name] != value:
+            if json.dumps(kept[name]) != json.dumps(value):
                 raise UserError(
                     f"{self.folder} holds an experiment with another plan: its {name} is"
                     f" {kept[name]}, this one's {value}. Repeat the command that began it, or take"
                     " another --out"
                 )
-        return Plan(**kept) if kept else None
+        images, epochs = kept["images"], kept["epochs"]
+        fits = type(images) is type(epochs) is int and epochs > 0 < images <= available(self.data)
+        if not fits or (asked["budget"] is None and (images, epochs) != _size(usual)):
+            raise self._damaged("plan.json", f"no plan has {images} images and {epochs} epochs")
+        return Plan(**kept)
 
     def _plan_anew(self, asked: dict, usual: Study) -> Plan:
-        images, epochs = len(usual.train), usual.epochs
+        images, epochs = _size(usual)
         if asked["budget"] is not None:
             images, epochs = self._affordable(60 * asked["budget"], usual)
         plan = Plan(**asked, images=images, epochs=epochs)
-        write_json(self.folder / "plan.json", asdict(plan))
+        with Lock(self.folder):
+            if kept := self._plan_kept(asked, usual):  # of another process, meanwhile
+                return kept
+            write_json(self.folder / "plan.json", asdict(plan))
         return plan
 
     def _affordable(self, budget: float, usual: Study) -> tuple[int, int]:
@@ -211,6 +281,21 @@ class Reproduction:
                 f" {len(self.trainings)} trainings; {needed:.2g} would do for {least} images"
             )
         return images, usual.epochs
+
+
+def _size(study: Study) -> tuple[int, int]:
+    return len(study.train), study.epochs
+
+
+def _is_number(found) -> bool:
+    return type(found) in (int, float) and -math.inf < found < math.inf
+
+
+def _is_date(found) -> bool:
+    try:
+        return isinstance(found, str) and bool(time.strptime(found, "%Y-%m-%d"))
+    except ValueError:
+        return False
 
 
 def _fingerprint(data: Data) -> str:

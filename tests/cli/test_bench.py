@@ -61,3 +61,11 @@ def test_bench_refuses(arguments, says, capsys, tmp_path):
     assert main(["bench", *arguments]) == 2
     assert says in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_more_than_the_limit_is_explained(monkeypatch, capsys):
+    monkeypatch.setattr("minitorch_alexnet.cli.bench.measure", known)
+    assert main(["bench", "--batch-size", "16"]) == 0
+    assert "100 %" not in capsys.readouterr().out
+    assert main(["bench", "--batch-size", "2000"]) == 0  # conv2: 184 GFLOP/s, of 100
+    assert "More than 100 %: " in capsys.readouterr().out

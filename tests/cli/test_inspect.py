@@ -88,7 +88,7 @@ def test_gradcheck_checks_only_what_is_asked(capsys):
 
 def test_gradcheck_of_an_unknown_layer(refused):
     message = refused("gradcheck", "ReLU", "Softplus")
-    assert message.startswith("unknown layer softplus: expected any of Concat, Conv2d, Copy")
+    assert message.startswith("unknown layer Softplus: expected any of Concat, Conv2d, Copy")
 
 
 def test_gradcheck_with_a_negative_seed(refused):
@@ -190,7 +190,7 @@ def test_no_or_an_unknown_command(capsys, arguments, status):
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(OSError("planted"), "planted"), (MemoryError(), "MemoryError")],
+    [(OSError("planted"), "planted"), (MemoryError(), "there is not enough memory")],
     ids=["OSError", "MemoryError"],
 )
 def test_errors_of_the_system_are_one_line(refused, monkeypatch, error, told):
@@ -215,3 +215,7 @@ def test_python_m():
         [sys.executable, "-m", "minitorch_alexnet", "--version"], capture_output=True, text=True
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_gradcheck_offers_the_layers_that_are_meant(refused):
+    assert refused("gradcheck", "Conv") == "unknown layer Conv: expected any of Conv2d"

@@ -53,7 +53,7 @@ def refused(capsys):
 
 
 def names(folder):
-    return {path.name for path in folder.iterdir()}
+    return {path.name for path in folder.iterdir() if path.name != ".lock"}
 
 
 def test_the_list_names_every_experiment_with_its_claim(capsys):
@@ -194,3 +194,11 @@ def test_wrong_input(place, refused):
     assert "too small for 10 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
     assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
     assert list(place.iterdir()) == []
+
+
+def test_a_readme_of_others_stays(place, refused):
+    (place / "README.md").write_text("# My project")
+    told = refused("reproduce", "all", *GREY, "--seeds", "1", "--out", ".")
+    assert "README.md is there and no page of ours" in told
+    assert (place / "README.md").read_text() == "# My project"
+    assert names(place) == {"README.md"}

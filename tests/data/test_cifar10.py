@@ -1,6 +1,8 @@
 """CIFAR-10's loader on records made here: two images a file instead of ten thousand."""
 
+import gzip
 import io
+import os
 import tarfile
 
 import numpy as np
@@ -153,3 +155,80 @@ def test_by_name(folder):
 def test_a_data_dir_is_not_for_silhouettes(tmp_path):
     with pytest.raises(DataError, match="for Fashion-MNIST's files or CIFAR-10's, not for silh"):
         data.load("silhouettes", str(tmp_path))
+
+
+# ---- damaged, or a stranger's -----------------------------------------------------------------
+
+
+def test_no_flipped_bit_gives_other_pixels(archive):
+    whole, refused = archive.read_bytes(), 0
+    for bit in range(0, 8 * len(whole), 37):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        archive.write_bytes(content)
+        try:
+            check(*cifar10.load(archive))
+        except DataError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+    assert refused > 0.8 * len(whole) * 8 / 37
+
+
+@pytest.mark.parametrize("compressed", ["w", "w:xz", "w:bz2"])
+def test_another_compression(archive, contents, compressed):
+    with tarfile.open(archive, compressed) as tar:
+        member = tarfile.TarInfo("data_batch_1.bin")
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(DataError, match=r"expected cifar-10-binary\.tar\.gz, whole"):
+        cifar10.load(archive)
+    archive.write_bytes(archive.read_bytes()[:100] + bytes(20))
+    with pytest.raises(DataError, match=r"expected cifar-10-binary\.tar\.gz, whole"):
+        cifar10.load(archive)
+
+
+def test_what_unpacks_without_end_is_given_up(archive, monkeypatch):
+    monkeypatch.setattr(cifar10, "MOST_BYTES", 2**21)
+    archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()) + bytes(2**23)))
+    read, unpacked = gzip.GzipFile.read, []
+
+    def counted(*arguments):
+        some = read(*arguments)
+        unpacked.append(len(some))
+        return some
+
+    monkeypatch.setattr(gzip.GzipFile, "read", counted)
+    with pytest.raises(DataError, match="more than 2,097,152 bytes"):
+        cifar10.load(archive)
+    assert sum(unpacked) <= 2**22
+
+
+def again(archive, **changes):
+    """The archive once more, with other members, by their names' first letters."""
+    with tarfile.open(archive) as tar:
+        members = [(member, tar.extractfile(member).read()) for member in tar]
+    with tarfile.open(archive, "w:gz") as tar:
+        for member, content in members:
+            name = member.name.rpartition("/")[2]
+            for type_, link in changes.get(name[:4], [(tarfile.REGTYPE, "")]):
+                member.type, member.linkname = type_, link
+                tar.addfile(member, io.BytesIO(content))
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, b"3"])
+def test_members_that_are_no_files(archive, kind):
+    again(archive, test=[(kind, "data_batch_1.bin")])
+    with pytest.raises(DataError, match=r"has no test_batch\.bin"):
+        cifar10.load(archive)
+
+
+def test_two_members_of_one_name(archive):
+    again(archive, test=[(tarfile.REGTYPE, "")] * 2)
+    with pytest.raises(DataError, match=r"it has two test_batch\.bin"):
+        cifar10.load(archive)
+
+
+@pytest.mark.parametrize("name", ["cifar-10-binary.tar.gz", "data_batch_1.bin"])
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match="a pipe or a device"):
+        cifar10.load(tmp_path)

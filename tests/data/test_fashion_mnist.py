@@ -11,6 +11,8 @@ import struct
 import tempfile
 import threading
 import time
+import types
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -478,6 +480,105 @@ def test_a_full_disk(files, monkeypatch):
             fm.load("train")
         assert len([line for line in asked if line.startswith("GET")]) == 1
     assert left_in_cache() == []
+
+
+# --- strangers on the network -------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def answering(answer):
+    """A server that gives the same answer, as bytes, to whatever is asked."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
+        end = threading.Event()
+
+        def serve():
+            while not end.is_set():
+                with contextlib.suppress(OSError):
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(2**16)
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            end.set()
+            thread.join()
+
+
+REDIRECTS = (
+    "http://[::1", "http://", "http:///x", "http://127.0.0.1:port/", "http://127.0.0.1:99999/",
+    "http://127.0.0.1:-1/", "http://a b/", "http://127.0.0.1/a b\x01", f"http://{'a' * 300}.b/",
+    "http://..x/", "http://\u00e9/", "ftp://127.0.0.1/x", "file:///etc/passwd", "data:,x",
+    "javascript:x", "//", "", "http://[v1.x]/", "http://127.0.0.1:1/", "https://127.0.0.1:1/",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("to", REDIRECTS, ids=ascii)
+def test_wherever_a_mirror_sends_us(files, monkeypatch, to):
+    answer = f"HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n".encode()
+    with answering(answer) as url, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr(fm, "MIRRORS", (url,))
+        assert "download: 127.0.0.1" in fails_within_five_seconds()
+        with pytest.raises(DataError):
+            fm._fetch(url)
+
+
+def test_no_redirect_leads_away_from_the_web(monkeypatch):
+    answer = b"HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n"
+    with answering(answer) as url, pytest.raises(DataError, match="it redirects to ftp://"):
+        fm._fetch(url)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"nonsense\r\n\r\n",
+        b"HTTP/1.1 999 x\r\n\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\nabc",
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"a" * 100_000,
+        b"HTTP/1.1 401 x\r\nWWW-Authenticate: Digest\r\n\r\n",
+    ],
+)
+def test_answers_that_are_none(files, monkeypatch, answer):
+    with answering(answer) as url:
+        monkeypatch.setattr(fm, "MIRRORS", (url,))
+        assert "download: 127.0.0.1" in fails_within_five_seconds()
+
+
+def test_a_short_answer_says_so():
+    with (
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc") as url,
+        pytest.raises(DataError, match="ended 997 bytes too early"),
+    ):
+        fm._fetch(url)
+
+
+def test_a_download_that_drips_is_given_up(files, monkeypatch):
+    clock = iter(range(0, 10**6, 10))  # ten seconds from look to look
+    monkeypatch.setattr(fm, "time", types.SimpleNamespace(monotonic=lambda: next(clock)))
+    with serving({"x": bytes(2**20)}) as (url, _):
+        monkeypatch.setattr(fm, "SLOWEST", 1)
+        assert len(fm._fetch(url + "x")) == 2**20
+        monkeypatch.setattr(fm, "SLOWEST", 10**9)
+        with pytest.raises(DataError, match="too slowly"):
+            fm._fetch(url + "x")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / f"{IMAGES}.gz")
+    with pytest.raises(DataError, match="a pipe or a device"):
+        fm.load("train", tmp_path)
 
 
 # --- no network ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from minitorch_alexnet.experiments import find
 from minitorch_alexnet.experiments.experiment import Experiment, Measure, Training
 from minitorch_alexnet.experiments.report import csv_text
 from minitorch_alexnet.experiments.reproduction import Outcome, Plan, Reproduction
+from minitorch_alexnet.files import Lock
 from minitorch_alexnet.train import Trainer
 
 
@@ -282,3 +283,147 @@ def test_an_outcomes_arms_come_by_seed():
     rows = [{"arm": arm, "seed": seed, "test_error": seed} for seed in (0, 1) for arm in Toy.arms]
     outcome = Outcome(Toy(), None, 0, rows, 0.0, "")
     assert [row["seed"] for row in outcome.of_arm("red")] == [0, 1]
+
+
+# ---- what somebody else has left there -----------------------------------------------------------
+
+
+def once_more(folder, **asked):
+    return Reproduction(Toy(), data_of(), folder, **{"seeds": 2, **asked})
+
+
+@pytest.fixture
+def done(tmp_path):
+    """A folder where all is done; and a function that changes one of its files."""
+    once_more(tmp_path).go()
+
+    def change(name, changed):
+        found = changed(read(tmp_path, name))
+        (tmp_path / name).write_text(json.dumps(found))
+
+    return tmp_path, change
+
+
+def test_results_without_their_plan(done):
+    folder, _ = done
+    (folder / "plan.json").unlink()
+    with pytest.raises(UserError, match=r"holds other files already, such as results\.json"):
+        once_more(folder)
+
+
+def test_a_folder_of_others(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(UserError, match=r"holds other files already, such as notes\.txt"):
+        once_more(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+FIRST = "blue, seed 0"
+
+
+def resigned(folder, result):
+    """The result as a stranger would write it who knows how."""
+    reproduction = once_more(folder)
+    return {**result, "sha256": reproduction._digest(reproduction.trainings[0], result)}
+
+
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("seconds", value) for value in (math.nan, math.inf, "1", None, True)),
+        *(("date", value) for value in ("yesterday", 2012, None)),
+        *(("arms", value) for value in (None, [], {}, {"green": {}}, {"blue": None})),
+        *(
+            ("arms", {"blue": {"test_error": 10, "epochs": 8, **numbers}})
+            for numbers in (
+                {"test_error": math.nan},
+                {"test_error": math.inf},
+                {"test_error": "10"},
+                {"test_error": [10]},
+                {"epochs": 0},
+                {"epochs": None},
+            )
+        ),
+    ],
+)
+def test_results_that_cannot_be(done, name, value, signed):
+    folder, change = done
+
+    def changed(results):
+        result = {**results[FIRST], name: value}
+        return {**results, FIRST: resigned(folder, result) if signed else result}
+
+    change("results.json", changed)
+    with pytest.raises(UserError, match=r"results\.json is damaged .*another --out"):
+        once_more(folder)
+
+
+def test_a_number_that_changed_on_disk(done):
+    folder, _ = done
+    text = (folder / "results.json").read_text()
+    assert text.count('"test_error": 10,') == 1
+    (folder / "results.json").write_text(text.replace('"test_error": 10,', '"test_error": 18,'))
+    with pytest.raises(UserError, match=r"results\.json is damaged .*blue, seed 0"):
+        once_more(folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda results: [],
+        lambda results: {**results, "green, seed 0": results[FIRST]},
+        lambda results: {**results, "red, seed 0": results[FIRST]},
+        lambda results: {**results, FIRST: [1]},
+        lambda results: {**results, FIRST: {**results[FIRST], "more": 1}},
+    ],
+)
+def test_results_of_another_form(done, changed):
+    folder, change = done
+    change("results.json", changed)
+    with pytest.raises(UserError, match=r"results\.json is damaged"):
+        once_more(folder)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        *({"images": value} for value in (0, -1, 67, 59, "60", 60.0, None, True)),
+        *({"epochs": value} for value in (0, 2, 10**9, "3", None)),
+        {"surprise": 1},
+        {"seeds": 2.0},
+        {"recipe": None},
+    ],
+    ids=str,
+)
+def test_plans_that_cannot_be(tmp_path, other):
+    once_more(tmp_path)
+    plan = read(tmp_path, "plan.json")
+    assert plan["images"] == 60
+    (tmp_path / "plan.json").write_text(json.dumps({**plan, **other}))
+    with pytest.raises(UserError, match=r"plan\.json is damaged|another plan: its (seeds|recipe)"):
+        once_more(tmp_path)
+
+
+def test_a_plan_of_nothing(tmp_path):
+    once_more(tmp_path)
+    for text in "[]", "3", "[" * 100_000:
+        (tmp_path / "plan.json").write_text(text)
+        with pytest.raises(UserError, match=r"plan\.json is damaged"):
+            once_more(tmp_path)
+
+
+def test_one_process_at_a_time(tmp_path):
+    first, second = once_more(tmp_path), once_more(tmp_path)
+    with Lock(tmp_path), pytest.raises(UserError, match="another process is at work"):
+        second.go()
+    first.go()
+    heard = []
+    second.go(on_result=lambda training, result: heard.append(training))  # it looks again
+    assert heard == []
+
+
+@pytest.mark.parametrize(("seeds", "budget"), [(1001, None), (2, math.inf), (2, 1e308)])
+def test_numbers_without_end(tmp_path, seeds, budget):
+    with pytest.raises(UserError, match="expected at most 1000 seeds"):
+        once_more(tmp_path, seeds=seeds, budget=budget)

@@ -1,0 +1,43 @@
+"""Mutations of all that a user brings: see fuzzing.py."""
+
+import os
+import random
+from unittest import mock
+
+import pytest
+from fuzzing import KINDS, fuzz, mutated_bytes, mutated_json
+
+from minitorch_alexnet.data import cifar10
+from minitorch_alexnet.experiments.reproduction import Reproduction
+
+COUNTS = {
+    "checkpoint": 60, "meta": 80, "prepared": 80, "results": 200, "archive": 300, "tar": 200,
+    "idx": 300, "pictures": 200, "commands": 200,
+}  # fmt: skip
+TIMES = int(os.environ.get("MINITORCH_ALEXNET_FUZZ", 1))  # as many, for a long run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_right_answer_or_a_clear_word(kind):
+    figures, wrong = fuzz(kind, TIMES * COUNTS[kind])
+    assert wrong == []
+    assert figures["refused"] > 0
+    assert figures["as before"] > 0
+
+
+def test_the_fuzzers_can_fail():
+    with mock.patch.object(cifar10, "_expect_whole"):
+        _, wrong = fuzz("archive", 30)
+    assert any("another answer" in line for line in wrong)
+    with mock.patch.object(Reproduction, "_is_ours", return_value=True):
+        _, wrong = fuzz("results", 30)
+    assert any("Error" in line for line in wrong)
+
+
+def test_a_mutation_is_repeated_by_its_seed():
+    data, text = bytes(range(200)), '{"a": [1, {"b": "c"}], "d": null}'
+    for change, given in (mutated_bytes, data), (mutated_json, text):
+        made = [change(given, random.Random(seed)) for seed in range(50)]
+        assert made == [change(given, random.Random(seed)) for seed in range(50)]
+        assert len({made[i] for i in range(50)}) > 25
