@@ -311,7 +311,8 @@ def test_a_bad_picture_whose_name_is_no_text(tmp_path):
 
 def test_a_source_whose_name_ends_another(tmp_path, monkeypatch):
     """From "in", "train/" was left as "tra" in messages."""
-    folder(tmp_path / "in", {"train/cat/a.png": 1, "train/cat/b.png": None, "val/cat/a.png": 2})
+    files = {f"{split}/{name}/a.png": 7 for split in ("train", "val") for name in ("cat", "dog")}
+    folder(tmp_path / "in", files | {"train/cat/b.png": None})
     monkeypatch.chdir(tmp_path)
     (row,) = prepare("in", "out").refused
     assert row.what.startswith("cannot read train/cat/b.png as an image: ")
