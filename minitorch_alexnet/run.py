@@ -215,14 +215,11 @@ def load_run(
         trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
-        weights = under("weights/", arrays)
         if net and in_words(net) != meta["layers"]:
             raise CheckpointError("it was trained with another net than this")
         net = net or _net_of(config, trained, names, mean.shape, meta["layers"])
-        if not all(np.isfinite(array).all() for array in [*weights.values(), mean]):
-            raise CheckpointError("its weights are not finite: train anew with a lower rate")
-        net.load_state_dict(weights)
-        known = meta.get("span") and Span(*meta["span"])
+        net.load_state_dict(under("weights/", arrays))
+        known = meta.get("span") and Span(*map(float, meta["span"]))
         normalize = Normalize(mean, meta["scale"], known)
         images = meta["images"], arrays["images/mean"]
         whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
@@ -247,7 +244,7 @@ def _expect_sound(arrays: dict[str, np.ndarray], meta: dict) -> None:
     """CheckpointError unless they are of the kinds that Run.save keeps."""
     spoilt = [n for n, a in arrays.items() if a.dtype.kind != "f" or not np.isfinite(a).all()]
     if spoilt:
-        raise CheckpointError(f"{spoilt[0]} has values that are no finite numbers")
+        raise CheckpointError(f"{spoilt[0]} is not finite: train anew with a lower rate")
     if arrays["normalize/mean"].ndim != 3:
         raise CheckpointError("normalize/mean must be an image")
     for name, example in {"class_names": [], "images": "", "scale": 1.0}.items():
@@ -256,6 +253,8 @@ def _expect_sound(arrays: dict[str, np.ndarray], meta: dict) -> None:
         raise CheckpointError("class_names must be texts")
     if not meta["scale"]:
         raise CheckpointError("scale must not be 0")
+    if not np.isfinite(meta.get("span") or 0).all():
+        raise CheckpointError("span must be two numbers")
 
 
 def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:
