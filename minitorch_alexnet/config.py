@@ -10,6 +10,7 @@ from .device import joined
 from .errors import UserError
 from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
+from .words import unknown
 
 
 @dataclass(frozen=True, init=False)
@@ -102,7 +103,7 @@ LIMITS: dict[str, tuple] = {
 
 def _expect_known(kind: str, name: str, known: dict) -> None:
     if name not in known:
-        raise UserError(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
+        raise UserError(unknown(kind, name, known))
 
 
 RECIPES: dict[str, dict] = {
