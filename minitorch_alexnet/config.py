@@ -86,6 +86,12 @@ class Config:
         _expect_known("schedule", self.schedule, SCHEDULES)
         _expect_known("init", self.init, INITS)
 
+    def __repr__(self) -> str:
+        """The recipe, and what is not as it says."""
+        usual = vars(Config(self.recipe))
+        changed = [f", {name}={v!r}" for name, v in vars(self).items() if v != usual[name]]
+        return f"Config({self.recipe!r}{''.join(changed)})"
+
 
 # What a setting is at least and at most; of a rate, at most what is finite.
 LIMITS: dict[str, tuple] = {

@@ -42,6 +42,16 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
+def data_set(dataset) -> str:
+    """What a data set is, in a line."""
+    shape, names = dataset.images.shape, dataset.class_names
+    few = ", ".join([*(printable(str(name)) for name in names[:3]), *["…"] * (len(names) > 3)])
+    return (
+        f"{type(dataset).__name__}({shape[0]:,} images {shape[1:]} {dataset.images.dtype},"
+        f" {len(names)} class{'es' * (len(names) != 1)}: {few})"
+    )
+
+
 def kind_of(value) -> str:
     """What came, for an error that expected something else: "a list", "the class ReLU"."""
     if value is None or isinstance(value, type):
