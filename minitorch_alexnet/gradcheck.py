@@ -18,7 +18,7 @@ import numpy as np
 
 from .device import Device
 from .errors import UserError
-from .graph import Graph
+from .graph import Graph, expect_graph
 from .layers import Layer, SoftmaxCrossEntropy
 from .layers.base import (
     expect_call,
@@ -120,8 +120,7 @@ def check_graph(net: Graph, images, labels, rng=None, tolerance=1e-5, samples=20
 
     Works on a copy in float64; each layer's `rng` is set back, so that masks repeat.
     """
-    if not isinstance(net, Graph):
-        raise UserError(f"check_graph checks a Graph, got {kind_of(net)}")
+    expect_graph(net, "check_graph")
     for node in net.nodes.values():
         expect_drawn(node.name, node.layer.params)
     net = copy.deepcopy(net)

@@ -552,6 +552,12 @@ class Graph:
             self.nodes[name].layer.rng.bit_generator.state = state
 
 
+def expect_graph(net, who: str) -> None:
+    """UserError unless it is a Graph."""
+    if not isinstance(net, Graph):
+        raise UserError(f'{who} takes a Graph, such as build("alexnet"), got {kind_of(net)}')
+
+
 class _Stretch:
     """Nodes that a batch goes through together, in parts if it is dealt out to them.
 

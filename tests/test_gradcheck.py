@@ -511,7 +511,7 @@ def test_only_a_layer_is_checked(layer):
 
 @pytest.mark.parametrize("net", [Graph, ReLU(), None])
 def test_only_a_graph_is_checked(net):
-    with pytest.raises(UserError, match="check_graph checks a Graph"):
+    with pytest.raises(UserError, match="check_graph takes a Graph"):
         check_graph(net, IMAGES, LABELS)
 
 
