@@ -10,6 +10,7 @@ from .device import joined
 from .errors import UserError
 from .init import PAPER, SMALL_SET
 from .optim import OneCycle, PlateauDecay, Schedule, StepDecay
+from .words import unknown
 
 
 @dataclass(frozen=True, init=False)
@@ -85,6 +86,12 @@ class Config:
         _expect_known("schedule", self.schedule, SCHEDULES)
         _expect_known("init", self.init, INITS)
 
+    def __repr__(self) -> str:
+        """The recipe, and what is not as it says."""
+        usual = vars(Config(self.recipe))
+        changed = [f", {name}={v!r}" for name, v in vars(self).items() if v != usual[name]]
+        return f"Config({self.recipe!r}{''.join(changed)})"
+
 
 # What a setting is at least and at most; of a rate, at most what is finite.
 LIMITS: dict[str, tuple] = {
@@ -102,7 +109,7 @@ LIMITS: dict[str, tuple] = {
 
 def _expect_known(kind: str, name: str, known: dict) -> None:
     if name not in known:
-        raise UserError(f"unknown {kind} {name!r}: expected one of {', '.join(known)}")
+        raise UserError(unknown(kind, name, known))
 
 
 RECIPES: dict[str, dict] = {

@@ -18,9 +18,17 @@ import numpy as np
 
 from .device import Device
 from .errors import UserError
-from .graph import Graph
+from .graph import Graph, expect_graph
 from .layers import Layer, SoftmaxCrossEntropy
-from .layers.base import expect_pair
+from .layers.base import (
+    expect_call,
+    expect_drawn,
+    expect_gradients,
+    expect_layer,
+    expect_pair,
+    expect_rng,
+)
+from .words import kind_of
 
 # Relative to an element's size. Shorter steps stay clear of kinks near by, longer ones of rounding.
 STEPS = (1e-5, 1e-6, 1e-4, 1e-3, 1e-7)
@@ -77,8 +85,12 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
     Works on a copy: masks repeat, and the layer and the inputs stay as they are. Raises UserError
     on a layer that writes to its inputs or to dy.
     """
+    expect_layer(layer, "check_layer")
+    expect_call(layer, "forward", *inputs, train=True)
+    expect_call(layer, "backward", "dy", "cache", need_dx=True)
+    expect_rng(rng)
     rng = rng or np.random.default_rng(0)
-    inputs = tuple(np.array(x, np.float64) for x in inputs)
+    inputs = tuple(map(_in_float64, inputs))
     original, layer = layer, copy.deepcopy(layer)
     for name, p in original.params.items():
         numbers = Device("cpu").array(p.data) if p.drawn else rng.standard_normal(p.data.shape)
@@ -92,11 +104,12 @@ def check_layer(layer: Layer, *inputs, rng=None, tolerance=1e-6, samples=200) ->
         return expect_pair(layer, answer, "forward must return y and a cache")
 
     y, cache = forward()
+    if not hasattr(y, "shape"):
+        raise UserError(f"{layer!r}: its forward's y must be an array, got {kind_of(y)}")
     # All positive, so that kinks which meet in one element do not cancel.
     dy = rng.uniform(0.5, 1.5, y.shape)
     answer = _unharmed(layer, lambda dy: layer.backward(dy, cache, need_dx=True), dy)
-    dxs, grads = expect_pair(layer, answer, "backward must return dx and grads")
-    dxs = dxs if isinstance(dxs, tuple) else (dxs,)
+    dxs, grads = expect_gradients(layer, answer, len(inputs))
     pairs = {f"input {i}": (x, dx) for i, (x, dx) in enumerate(zip(inputs, dxs, strict=True))}
     pairs |= {name: (p.data, grads.get(name)) for name, p in layer.params.items() if not p.frozen}
     return _report(repr(layer), lambda: forward()[0], dy, pairs, rng, tolerance, samples)
@@ -107,12 +120,16 @@ def check_graph(net: Graph, images, labels, rng=None, tolerance=1e-5, samples=20
 
     Works on a copy in float64; each layer's `rng` is set back, so that masks repeat.
     """
+    expect_graph(net, "check_graph")
+    for node in net.nodes.values():
+        expect_drawn(node.name, node.layer.params)
     net = copy.deepcopy(net)
     for node in net.nodes.values():
         for parameter in node.layer.params.values():
             with node.device.current():
                 parameter.data = parameter.data.astype(np.float64)
-    images = np.array(images, np.float64)
+    images = _in_float64(images)
+    expect_rng(rng)
     rng = rng or np.random.default_rng(0)
 
     criterion = SoftmaxCrossEntropy()
@@ -128,6 +145,13 @@ def check_graph(net: Graph, images, labels, rng=None, tolerance=1e-5, samples=20
     host = Device("cpu").array
     pairs = {name: (p.data, host(p.grad)) for name, p in parameters if not p.frozen}
     return _report("graph", loss, np.ones(()), pairs, rng, tolerance, samples)
+
+
+def _in_float64(x) -> np.ndarray:
+    try:
+        return np.array(x, np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"the checks take arrays of numbers, got {kind_of(x)}: {error}") from None
 
 
 def _unharmed(layer: Layer, function: Callable, *arrays):
@@ -150,6 +174,8 @@ def _unharmed(layer: Layer, function: Callable, *arrays):
 
 def _report(what, outputs, dy, pairs, rng, tolerance, samples) -> Report:
     """outputs: called for y, which depends on the arrays in pairs: name -> (x, its gradient)."""
+    if not samples >= 1:
+        raise UserError(f"samples must be at least 1, got {samples}")
     worst = []
     for name, (x, gradient) in pairs.items():
         if gradient is None or gradient.shape != x.shape:

@@ -8,8 +8,9 @@ those are. This is 'one weird trick' (Krizhevsky 2014, arXiv:1404.5997).
 
 import contextlib
 import math
+import reprlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,8 +21,17 @@ from .errors import CheckpointError, ShapeError, UserError
 from .init import he
 from .kernels import in_order
 from .layers import Copy, Layer, Parameter
-from .layers.base import expect_pair, undrawn
+from .layers.base import (
+    expect_array,
+    expect_call,
+    expect_drawn,
+    expect_gradients,
+    expect_layer,
+    expect_pair,
+    undrawn,
+)
 from .streams import stream
+from .words import kind_of
 from .workers import deal, get_workers
 
 IMAGE = "image"  # the name of the graph's input
@@ -47,7 +57,7 @@ class Node:
 class Graph:
     """Layers by name, each reading the outputs of earlier ones.
 
-    input_shape: (C, H, W) of an image; the input's name is "image"
+    input_shape: (C, H, W) of one image, or (features,); the input's name is "image"
     device: where the images arrive. A node lives where its sources live; only Copy changes that.
     seed: draws a layer's weight as He when it is added, from a stream of its node's name; None
           leaves it to `initialise` or load_state_dict. Random layers get their generators likewise.
@@ -56,16 +66,29 @@ class Graph:
     """
 
     def __init__(self, input_shape: tuple, device: Device | str = "cpu", seed: int | None = 0):
-        self.input_shape = tuple(input_shape)
+        self.input_shape = _image_shape(input_shape)
         self.device, self.seed = Device(device), seed
         self.nodes: dict[str, Node] = {}
-        self._tape: list[_Stretch] | None = None  # what backward needs; forward leaves it
+        # What backward needs, which forward leaves: the tape, and the output's dtype.
+        self._tape: tuple[list[_Stretch], np.dtype] | None = None
         self.forget_images_seen()
 
     @classmethod
-    def of(cls, input_shape: tuple, layers: Sequence[Layer], **options) -> "Graph":
-        """A plain column: the layers in this order, called conv2d1, relu1, conv2d2, …"""
-        net = cls(input_shape, **options)
+    def of(
+        cls,
+        input_shape: tuple,
+        layers: Sequence[Layer],
+        *more,
+        device: Device | str = "cpu",
+        seed: int | None = 0,
+    ) -> "Graph":
+        """A plain column: the layers of a list in its order, called conv2d1, relu1, conv2d2, …
+
+        input_shape, device, seed: as a Graph's. Raises UserError as `add` does.
+        """
+        if more or not isinstance(layers, Iterable):
+            raise UserError("Graph.of takes the layers in one list: [Conv2d(…), ReLU(), …]")
+        net = cls(input_shape, device, seed)
         count: Counter[str] = Counter()
         for layer in layers:
             kind = type(layer).__name__.lower()
@@ -78,7 +101,17 @@ class Graph:
         return self.forward(images, train=False)
 
     def __getitem__(self, name: str) -> Layer:
+        if name not in self.nodes:
+            raise UserError(f"there is no node {name!r}; nodes: {_list(self.nodes)}")
         return self.nodes[name].layer
+
+    def __repr__(self) -> str:
+        count = sum(p.data.size for p in self.named_parameters().values())
+        devices = dict.fromkeys((self.device, *(node.device for node in self.nodes.values())))
+        return (
+            f"Graph({self.input_shape}, nodes: {len(self.nodes)}, parameters: {count:,},"
+            f" on {_list(devices)})"
+        )
 
     # ---- building ----------------------------------------------------------------------------
 
@@ -89,20 +122,19 @@ class Graph:
         tower: the letter of a parallel part of the net; the node is then called name + tower
 
         Raises UserError on a name taken or unknown, on two devices without a Copy between them,
-        and ShapeError where the shapes do not fit.
+        or a number of them that the layer does not read, and ShapeError where shapes do not fit.
         """
-        full = name + tower
-        if full in self.nodes or full == IMAGE:
-            raise UserError(f"{full}: there is a node of that name already")
-        if not full.isascii() or not full.isidentifier():
-            raise UserError(f"{full}: a node's name is made of ASCII letters, digits and _")
+        full = self._new_name(name, tower)
+        expect_layer(layer, full)
         if any(layer is node.layer for node in self.nodes.values()):
             raise UserError(f"{full}: this layer is in the net already; make a new one")
         if source is None:
             source = next(reversed(self.nodes), IMAGE)
-        sources = (source,) if isinstance(source, str) else tuple(source)
+        sources = (source,) if isinstance(source, str) else source
+        if not isinstance(sources, tuple | list) or not sources:
+            raise UserError(f"{full}: what it reads must be a node's name, or a tuple of names")
         for s in sources:
-            if s != IMAGE and s not in self.nodes:
+            if s not in (IMAGE, *self.nodes):
                 raise UserError(f"{full}: there is no node {s} to read; nodes: {_list(self.nodes)}")
         device = self._device_of(sources[0])
         for s in sources:
@@ -113,7 +145,11 @@ class Graph:
                 )
         shapes = [self._shape_of(s) for s in sources]
         with self._naming(full, sources, shapes):
+            expect_call(layer, "output_shape", *shapes)
+            expect_call(layer, "forward", *shapes, train=True)
+            expect_call(layer, "backward", "dy", "cache", need_dx=True)
             shape = layer.output_shape(*shapes)
+        self._expect_twins(full, name, tower, layer)
         if isinstance(layer, Copy):
             device = layer.to
         for kind, p in layer.params.items():
@@ -122,8 +158,40 @@ class Graph:
             p.data = device.array(p.data) if p.drawn else undrawn(p.data.shape, device)
         if getattr(layer, "rng", 0) is None:
             layer.rng = stream(self.seed or 0, "dropout", full)
-        self.nodes[full] = Node(full, layer, sources, shape, device, tower)
+        self.nodes[full] = Node(full, layer, tuple(sources), shape, device, tower)
         return shape
+
+    def _new_name(self, name: str, tower: str) -> str:
+        """name + tower. UserError unless a new node can be called that."""
+        if not isinstance(name, str) or not isinstance(tower, str):
+            raise UserError(f"a node's name and tower are text, got {name!r} and {tower!r}")
+        full = name + tower
+        if not full.isascii() or not (name.isidentifier() and full.isidentifier()):
+            raise UserError(
+                f"{name!r}: a node's name is made of ASCII letters, digits and _, and begins with"
+                " no digit"
+            )
+        if full in self.nodes or full == IMAGE:
+            raise UserError(f"{full}: there is a node of that name already")
+        return full
+
+    def _expect_twins(self, full: str, name: str, tower: str, layer: Layer) -> None:
+        """UserError unless layers of one name, whose weights are joined, are towers' twins."""
+        for node in self.nodes.values():
+            if node.joined_name != name:
+                continue
+            if not node.tower or not tower:
+                raise UserError(
+                    f"{full}: its weights and those of {node.name} would both be called {name}:"
+                    " give both a tower, or other names"
+                )
+            for kind in layer.params.keys() & node.layer.params.keys():
+                shapes = [each.params[kind].data.shape for each in (layer, node.layer)]
+                if shapes[0][1:] != shapes[1][1:]:
+                    raise ShapeError(
+                        f"{full}: its {kind} {shapes[0]} cannot be joined with {node.name}'s,"
+                        f" {shapes[1]}; name the two apart"
+                    )
 
     def _device_of(self, name):
         return self.device if name == IMAGE else self.nodes[name].device
@@ -143,30 +211,50 @@ class Graph:
     # ---- forward and backward ----------------------------------------------------------------
 
     def forward(self, images, train: bool = True, keep: tuple[str, ...] = ()):
-        """The last node's output for images (n, C, H, W).
+        """The last node's output for images (n, C, H, W), of the weights' dtype.
 
         train: dropout drops, and the layers remember what backward needs
         keep: names of nodes; if any, returns (output, {name: its output}) instead
+
+        Raises UserError on what is no such array, ShapeError on one of another shape.
         """
-        if not self.nodes:
-            raise UserError("the net has no layers yet: add some")
-        if images.shape[1:] != self.input_shape:
-            raise ShapeError(
-                f"the net takes images (n, {', '.join(map(str, self.input_shape))}),"
-                f" got {images.shape}"
-            )
-        if images.dtype.kind != "f":
-            raise UserError(
-                f"the net takes floating-point images, normalised as in its training, got"
-                f" {images.dtype}: trainer.predict and load_run(folder).predict take pictures as"
-                " they are"
-            )
+        self._tape = None  # also where this forward fails
+        self._expect_images(images)
+        keep = (keep,) if isinstance(keep, str) else keep
         if unknown := set(keep) - self.nodes.keys():
             raise UserError(f"keep: there is no node {min(unknown)}; nodes: {_list(self.nodes)}")
+        if not isinstance(train, bool | np.bool_):
+            raise UserError(
+                f"train must be True or False, got {kind_of(train)}; labels: the loss's"
+            )
+        return self._conduct(lambda: self._forward(images, train, keep))
+
+    def _expect_images(self, images) -> None:
+        if not self.nodes:
+            raise UserError("the net has no layers yet: add some")
+        wanted = f"the net takes images (n, {', '.join(map(str, self.input_shape))})"
+        if array_module(images) is np and not isinstance(images, np.ndarray):
+            raise UserError(
+                f"{wanted} as one array, got {kind_of(images)}: give it np.asarray(images,"
+                " np.float32), or the batches of a Loader one by one"
+            )
+        if images.shape[1:] != self.input_shape or not images.ndim:
+            axes = "; the axes are images, channels, rows, columns" * (len(self.input_shape) == 3)
+            raise ShapeError(f"{wanted}, got {images.shape}{axes}")
         if len(images) == 0:
             raise ShapeError("the net needs at least one image, got an empty batch")
-        self._tape = None  # also where this forward fails
-        return self._conduct(lambda: self._forward(images, train, keep))
+        if not np.issubdtype(images.dtype, np.floating):
+            raise UserError(
+                f"{wanted} in floating point, normalised as in its training, got {images.dtype};"
+                " trainer.predict and load_run(folder).predict take pictures as they are"
+            )
+        dtypes = {p.data.dtype for p in self.named_parameters().values()}
+        if len(dtypes) == 1 and images.dtype not in dtypes:
+            (dtype,) = dtypes
+            raise UserError(
+                f"the net's weights are {dtype} but the images are {images.dtype}: give it"
+                f" images.astype(np.{dtype})"
+            )
 
     def _forward(self, images, train, keep):
         values, tape = {IMAGE: self.device.array(images)}, []
@@ -180,9 +268,9 @@ class Graph:
             for name in stretch.gives:
                 values[name] = _joined([output[name] for output in outputs])
             tape.append(stretch)
-        self._tape = tape if train else None
-        self.images_seen["forward"] += len(images)
         y = values[self.last.name]
+        self._tape = (tape, y.dtype) if train else None
+        self.images_seen["forward"] += len(images)
         return (y, {name: values[name] for name in keep}) if keep else y
 
     def _through(self, stretch, values, train) -> tuple[dict, dict]:
@@ -195,6 +283,9 @@ class Graph:
                 with node.device.current():
                     answer = node.layer.forward(*inputs, train=train)
                 y, cache = expect_pair(node.layer, answer, "forward must return y and a cache")
+                expected = (len(inputs[0]), *node.shape)
+                if (shape := getattr(y, "shape", None)) != expected:
+                    raise ShapeError(f"its forward gave {shape}, but output_shape says {expected}")
             values[node.name], caches[node.name] = y, cache if train else None
             del inputs, answer, y, cache
             for s in node.sources:
@@ -205,16 +296,26 @@ class Graph:
     def backward(self, dy) -> None:
         """Set every parameter's gradient, given the loss's derivative by the output.
 
+        dy: of the output's shape and dtype, such as loss.backward()
         Raises RuntimeError without a forward(train=True) before it.
         """
-        tape, self._tape = self._tape, None
-        if tape is None:
-            raise RuntimeError("the net's backward needs a forward(train=True) before it")
+        if self._tape is None:
+            raise RuntimeError(
+                "the net's backward needs a forward(train=True) before it, a new one each time"
+            )
+        tape, dtype = self._tape
+        expect_array(dy, "the loss's derivative by the output")
         if dy.shape != (expected := (tape[-1].images, *self.last.shape)):
             raise ShapeError(
                 f"backward needs the loss's derivative by {self.last.name}'s output, {expected},"
                 f" got {dy.shape}"
             )
+        if dy.dtype != dtype:
+            raise UserError(
+                f"the net's output was {dtype} but the loss's derivative by it is {dy.dtype}: give"
+                f" backward dy.astype(np.{dtype})"
+            )
+        self._tape = None
         self._conduct(lambda: self._backward(dy, tape))
 
     def _backward(self, dy, tape):
@@ -262,15 +363,15 @@ class Graph:
             need_dx = any(s in learns for s in node.sources)
             with node.device.current():
                 answer = node.layer.backward(dy, cache, need_dx=need_dx)
-            dxs, found = expect_pair(node.layer, answer, "backward must return dx and grads")
+            dxs, found = expect_gradients(node.layer, answer, len(node.sources))
+            for kind, parameter in node.layer.params.items():
+                if not parameter.frozen:
+                    _expect_given(node, found.get(kind), parameter.data.shape, f"its {kind}")
             grads |= {f"{node.name}.{kind}": grad for kind, grad in found.items()}
             if not need_dx:
                 continue
-            for s, dx in zip(node.sources, dxs if len(node.sources) > 1 else (dxs,), strict=True):
-                if dx.shape != (expected := (len(dy), *self._shape_of(s))):
-                    raise ShapeError(
-                        f"{node.name}: its backward gave {dx.shape} for {s}, expected {expected}"
-                    )
+            for s, dx in zip(node.sources, dxs, strict=True):
+                _expect_given(node, dx, (len(dy), *self._shape_of(s)), s)
                 if s in learns:
                     self._add(gradients, s, dx)
         return gradients, grads
@@ -322,6 +423,8 @@ class Graph:
     @property
     def last(self) -> Node:
         """The node whose output is the net's."""
+        if not self.nodes:
+            raise UserError("the net has no layers yet: add some")
         return next(reversed(self.nodes.values()))
 
     @property
@@ -345,9 +448,14 @@ class Graph:
         }
 
     def predict(self, images, batch_size: int = 128) -> np.ndarray:
-        """The output for any number of images (n, C, H, W), as in testing; on the host."""
-        if len(images) == 0:
-            raise ShapeError("predict needs at least one image, got none")
+        """The output for any number of images (n, C, H, W), as in testing; on the host.
+
+        images: floats, normalised as in the net's training. trainer.predict and
+                load_run(folder).predict take pictures as they are.
+        """
+        self._expect_images(images)
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise UserError(f"batch_size must be a whole number from 1, got {batch_size!r}")
         starts = range(0, len(images), batch_size)
         outputs = [self.forward(images[i : i + batch_size], train=False) for i in starts]
         return np.concatenate([Device("cpu").array(y) for y in outputs])
@@ -377,6 +485,7 @@ class Graph:
 
         Raises CheckpointError if a name is missing or too much, or a shape differs.
         """
+        joined = {key: _numbers(key, value) for key, value in _items(joined)}
         pieces, used = {}, dict.fromkeys(joined, 0)
         for name, parameter in self.named_parameters().items():
             key = self._joined_name(name)
@@ -411,11 +520,19 @@ class Graph:
         return shapes
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every parameter on the host, towers joined: fits the net on any devices."""
+        """A copy of every parameter on the host, towers joined: fits the net on any devices.
+
+        Raises UserError if one has no numbers yet.
+        """
+        for node in self.nodes.values():
+            expect_drawn(node.name, node.layer.params)
         return self.join({name: p.data for name, p in self.named_parameters().items()})
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
-        """Take parameters from state_dict(). CheckpointError, and no change, if they do not fit."""
+        """Take parameters from state_dict(), or from arrays or lists by the same names.
+
+        Raises CheckpointError, and changes nothing, if they do not fit.
+        """
         pieces = self.split(state)
         for node in self.nodes.values():
             for kind, parameter in node.layer.params.items():
@@ -433,6 +550,12 @@ class Graph:
     def set_generator_states(self, states: dict[str, Mapping]) -> None:
         for name, state in states.items():
             self.nodes[name].layer.rng.bit_generator.state = state
+
+
+def expect_graph(net, who: str) -> None:
+    """UserError unless it is a Graph."""
+    if not isinstance(net, Graph):
+        raise UserError(f'{who} takes a Graph, such as build("alexnet"), got {kind_of(net)}')
 
 
 class _Stretch:
@@ -462,6 +585,44 @@ class _Stretch:
             return get_workers().run(work, parts, then)
         results = [work(part) for part in parts]
         return [then(result) for result in results] if then else results
+
+
+def _image_shape(shape) -> tuple[int, ...]:
+    """(C, H, W) or (features,); ShapeError on anything else."""
+    sizes = tuple(shape) if isinstance(shape, tuple | list | np.ndarray) else ()
+    whole = all(isinstance(size, int | np.integer) and size > 0 for size in sizes)
+    if len(sizes) not in (1, 3) or not whole:
+        raise ShapeError(
+            "input_shape must be (channels, rows, columns) of one image, such as (1, 28, 28),"
+            f" without a batch axis, or (features,); got {reprlib.repr(shape)}"
+        )
+    return tuple(map(int, sizes))
+
+
+def _expect_given(node: Node, gradient, shape: tuple, of: str) -> None:
+    """ShapeError unless a backward's gradient of what it names has that shape."""
+    given = getattr(gradient, "shape", None)
+    if given != shape:
+        raise ShapeError(f"{node.name}: its backward gave {given} for {of}, expected {shape}")
+
+
+def _items(state):
+    if not isinstance(state, Mapping):
+        raise CheckpointError(f"expected arrays by name, as state_dict() has, got {kind_of(state)}")
+    return state.items()
+
+
+def _numbers(key: str, value) -> np.ndarray:
+    """The value, which may be lists or another library's array, on the host."""
+    try:
+        array = Device("cpu").array(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of two lengths, foreign arrays
+        raise CheckpointError(f"{key} is no array of numbers: {error}") from None
+    if array.dtype.kind not in "fiu" or not array.ndim:
+        raise CheckpointError(
+            f"{key} is no array of numbers but {kind_of(value)} ({array.dtype} {array.shape})"
+        )
+    return array
 
 
 def _joined(pieces: list):

@@ -5,9 +5,13 @@
 The rate ε is inside the velocity v: after a drop of ε the old velocity is not scaled down.
 """
 
+from collections.abc import Mapping
+from numbers import Real
+
 from .device import Device, fuse
 from .errors import UserError
 from .layers import Parameter
+from .words import kind_of
 from .workers import get_workers, pieces
 
 
@@ -27,11 +31,21 @@ class SGD:
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
     ):
-        if not lr >= 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
+        if not isinstance(parameters, Mapping):
+            raise UserError(
+                f"SGD takes parameters by name, net.named_parameters(), got {kind_of(parameters)}"
+            )
+        numbers = all(isinstance(x, Real) for x in (lr, momentum, weight_decay))
+        if not numbers or not lr >= 0 or not 0 <= momentum < 1 or not weight_decay >= 0:
             raise UserError(
                 "SGD: expected lr ≥ 0, 0 ≤ momentum < 1 and weight_decay ≥ 0,"
-                f" got {lr}, {momentum} and {weight_decay}"
+                f" got {lr!r}, {momentum!r} and {weight_decay!r}"
             )
+        if not parameters:
+            raise UserError("SGD: there is nothing to learn: the net has no layer with parameters")
+        for name, p in parameters.items():
+            if not isinstance(p, Parameter):
+                raise UserError(f"SGD: {name} must be a Parameter, got {kind_of(p)}")
         self.parameters = parameters
         self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
         self.velocity = {}

@@ -27,6 +27,7 @@ from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
 from .models import FOR_STANDARDIZED, MODELS, build, options_of
 from .optim import SGD, Schedule
+from .words import printable
 
 METRICS = (
     "epoch",
@@ -61,6 +62,10 @@ class Run:
     def lock(self) -> contextlib.AbstractContextManager:
         """Of the folder."""
         return Lock(self.folder) if self.folder else contextlib.nullcontext()
+
+    def __repr__(self) -> str:
+        where = printable(str(self.folder))
+        return f"Run({where}, {len(self.class_names)} classes, {self.config.model}: {self.net!r})"
 
     def file(self, name: str) -> Path:
         """Of that name in the folder. Raises UserError if there is none."""

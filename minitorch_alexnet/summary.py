@@ -2,7 +2,7 @@
 
 import math
 
-from .graph import IMAGE, Graph
+from .graph import IMAGE, Graph, expect_graph
 from .layers import Copy
 from .workers import get_workers
 
@@ -47,6 +47,7 @@ def summary(net: Graph) -> str:
 
     With Copies in the net, a second one: what crosses, in bytes an image.
     """
+    expect_graph(net, "summary")
     rows: list[tuple[str, ...]] = [
         ("node", "layer", "output", "parameters", "multiply-adds", "device"),
         (IMAGE, "", _times(net.input_shape), "", "", str(net.device)),

@@ -117,6 +117,10 @@ class Trainer:
         self.seconds = self._saved_at = 0.0  # spent training, in all sessions
         self._begin_epoch()
 
+    def __repr__(self) -> str:
+        done = f"{self.epoch} of {self.config.epochs} epochs done"
+        return f"Trainer({done}, {self.net!r}, {self.train_loader.dataset!r})"
+
     def _begin_epoch(self) -> None:
         self.batch = self.seen = self.correct = 0
         self.loss_sum = self.train_loader.waited = 0.0

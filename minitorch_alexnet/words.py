@@ -1,8 +1,10 @@
 """Numbers, names and commands in words."""
 
+import difflib
 import os
 import shlex
 import string
+from collections.abc import Iterable
 
 PLAIN = f"{string.ascii_letters}{string.digits}/._-"  # to any shell
 
@@ -38,6 +40,34 @@ def printable_lines(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def data_set(dataset) -> str:
+    """What a data set is, in a line."""
+    shape, names = dataset.images.shape, dataset.class_names
+    few = ", ".join([*(printable(str(name)) for name in names[:3]), *["…"] * (len(names) > 3)])
+    return (
+        f"{type(dataset).__name__}({shape[0]:,} images {shape[1:]} {dataset.images.dtype},"
+        f" {len(names)} class{'es' * (len(names) != 1)}: {few})"
+    )
+
+
+def kind_of(value) -> str:
+    """What came, for an error that expected something else: "a list", "the class ReLU"."""
+    if value is None or isinstance(value, type):
+        return "None" if value is None else f"the class {value.__name__}"
+    name = type(value).__name__.removeprefix("nd")  # array
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def unknown(kind: str, name, known: Iterable[str], others: str = "") -> str:
+    """For an error: unknown model 'fashon': expected one of fashion, …; did you mean fashion?
+
+    others: what else would do, such as ", or a folder"
+    """
+    near = difflib.get_close_matches(str(name).lower(), known := list(known), 1, cutoff=0.75)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown {kind} {name!r}: expected one of {', '.join(known)}{others}{meant}"
 
 
 def command(*words) -> str:

@@ -499,5 +499,54 @@ def test_a_layer_is_called_as_a_graph_calls_it(missing):
         Short.forward = lambda self, x: (2 * x, None)
     else:
         Short.backward = lambda self, dy, cache: (2 * dy, {})
-    with pytest.raises(TypeError, match=missing):
+    with pytest.raises(UserError, match=missing):
         check_layer(Short(), np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("layer", [ReLU, make_net(), None, np.tanh, "ReLU"])
+def test_only_a_layer_is_checked(layer):
+    with pytest.raises(UserError, match="check_layer: expected a layer"):
+        check_layer(layer, IMAGES)
+
+
+@pytest.mark.parametrize("net", [Graph, ReLU(), None])
+def test_only_a_graph_is_checked(net):
+    with pytest.raises(UserError, match="check_graph takes a Graph"):
+        check_graph(net, IMAGES, LABELS)
+
+
+@pytest.mark.parametrize("number", [0, 2, 3])
+def test_a_layer_gets_as_many_inputs_as_it_reads(number):
+    with pytest.raises(UserError, match=f"forward does not take {number} input"):
+        check_layer(Tanh(), *[normal(2, 3)] * number)
+
+
+@pytest.mark.parametrize("x", ["a", [[1], [1, 2]], {}, Graph])
+def test_inputs_are_numbers(x):
+    with pytest.raises(UserError, match="arrays of numbers"):
+        check_layer(Tanh(), x)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "i8", "u1", "list"])
+def test_inputs_may_be_any_numbers(dtype):
+    x = np.arange(12).reshape(2, 6)
+    report = check_layer(Linear(6, 2), x.tolist() if dtype == "list" else x.astype(dtype))
+    assert report.passed, str(report)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"rng": 3}, "rng must be"), ({"samples": 0}, "samples"), ({"samples": -1}, "samples")],
+)
+def test_impossible_settings_are_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        check_layer(Tanh(), normal(2, 3), **options)
+
+
+def test_an_output_that_is_no_array_is_named():
+    class Sum(Tanh):
+        def forward(self, x, train=True):
+            return [1.0, 2.0], x
+
+    with pytest.raises(UserError, match="forward's y must be an array, got a list"):
+        check_layer(Sum(), normal(2, 3))

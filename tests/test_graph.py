@@ -18,12 +18,15 @@ from minitorch_alexnet.layers import (
     Flatten,
     Layer,
     Linear,
+    Parameter,
     ReLU,
     SoftmaxCrossEntropy,
     Tanh,
 )
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
+
+IMAGES = np.zeros((2, 3, 8, 8), np.float32)  # for small()
 
 
 def test_two_towers_equal_the_merged_net_through_ten_steps():
@@ -152,6 +155,12 @@ def test_state_dict_fits_the_net_on_any_devices():
         (lambda s: s.update(extra=np.zeros(3)), "extra: 3 rows, of which the net has 0"),
         (lambda s: s.update({"fc4.bias": np.zeros(6)}), "fc4.bias: 6 rows, of which the net has 5"),
         (lambda s: s.update({"fc4.weight": np.zeros((5, 2))}), r"fc4.weight: expected \(5, 24\)"),
+        (lambda s: s.update({"fc4.bias": 3}), "fc4.bias is no array of numbers"),
+        (lambda s: s.update({"fc4.bias": None}), "fc4.bias is no array of numbers"),
+        (lambda s: s.update({"fc4.bias": list("abcde")}), "fc4.bias is no array of numbers"),
+        (lambda s: s.update({"fc4.bias": [[1], [1, 2]]}), "fc4.bias is no array of numbers"),
+        (lambda s: s.update({"fc4.bias": np.zeros(5, complex)}), "fc4.bias is no array of numbers"),
+        (lambda s: s.update(merged().named_parameters()), "no array of numbers but a Parameter"),
     ],
 )
 def test_a_state_of_another_model_is_refused_and_changes_nothing(spoil, message):
@@ -163,6 +172,29 @@ def test_a_state_of_another_model_is_refused_and_changes_nothing(spoil, message)
         net.load_state_dict(state)
     for name, value in net.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_state_may_be_lists_or_tensors(torch):
+    net, state = merged(), merged().state_dict()
+    state = {k: v + 1 for k, v in state.items()}
+    for convert in (np.ndarray.tolist, np.float64, torch.tensor):
+        net.load_state_dict(merged().state_dict())
+        net.load_state_dict({k: convert(v) for k, v in state.items()})
+        for name, value in net.state_dict().items():
+            np.testing.assert_array_equal(value, state[name])
+            assert value.dtype == np.float32
+
+
+@pytest.mark.parametrize("state", [None, "net.npz", [1], merged()])
+def test_a_state_is_arrays_by_name(state):
+    with pytest.raises(CheckpointError, match="expected arrays by name"):
+        merged().load_state_dict(state)
+
+
+def test_a_net_without_numbers_has_no_state():
+    for ask in (Graph.state_dict, lambda net: check_graph(net, np.zeros((2, 1, 4, 4)), [0, 1])):
+        with pytest.raises(UserError, match="conv1: its weight has no numbers yet"):
+            ask(twins(seed=None))
 
 
 def small():
@@ -178,6 +210,39 @@ def small():
         (lambda n: n.add("image", ReLU()), UserError, "image: there is a node of that name"),
         (lambda n: n.add("naïve", ReLU()), UserError, "ASCII letters"),
         (lambda n: n.add("relu", ReLU(), "conv9"), UserError, "no node conv9 to read"),
+        (lambda n: n.add("relu", ReLU(), "relu"), UserError, "no node relu to read"),
+        (lambda n: n.add("relu", ReLU(), 3), UserError, "name, or a tuple"),
+        (lambda n: n.add("relu", ReLU(), n["conv1"]), UserError, "name, or a tuple"),
+        (lambda n: n.add("cat", Concat(), {"conv1", "image"}), UserError, "name, or a tuple"),
+        (lambda n: n.add("cat", Concat(), ()), UserError, "name, or a tuple"),
+        (lambda n: n.add("cat", Concat()), ShapeError, "two inputs or more, got 1"),
+        (lambda n: n.add("conv2", Conv2d(4, 4, 3), ("conv1",) * 2), UserError, "take 2 inputs"),
+        (lambda n: n.add("relu", ReLU(), ("conv1",) * 2), UserError, "take 2 inputs"),
+        (lambda n: n.add("flat", Flatten(), ("conv1",) * 3), UserError, "take 3 inputs"),
+        (lambda n: n.add("relu", ReLU), UserError, "relu: expected a layer.*the class ReLU"),
+        (lambda n: n.add("relu", np.tanh), UserError, "relu: expected a layer.*ufunc"),
+        (lambda n: n.add("relu", None), UserError, "relu: expected a layer.*None"),
+        (lambda n: n.add("net", small()), UserError, "net: expected a layer.*Graph"),
+        (lambda n: n.add(ReLU(), "relu"), UserError, "name and tower are text"),
+        (lambda n: n.add("relu", ReLU(), tower=1), UserError, "name and tower are text"),
+        *(
+            (lambda n, name=name: n.add(name, ReLU()), UserError, "ASCII letters")
+            for name in ("", "a.b", "a/b", "a b", "a\n", "1a", "\x00")
+        ),
+        (lambda n: n.add("", ReLU(), tower="a"), UserError, "ASCII letters"),
+        (lambda n: n.add("con", ReLU(), tower="v1"), UserError, "conv1: there is a node"),
+        (
+            lambda n: n.add("conv1", Conv2d(3, 4, 3), "image", "a"),
+            UserError,
+            "both be called conv1",
+        ),
+        (lambda n: Graph.of((3, 8, 8), Conv2d(3, 4, 3)), UserError, "in one list"),
+        (lambda n: Graph.of((3, 8, 8), Conv2d(3, 4, 3), ReLU()), UserError, "in one list"),
+        (lambda n: Graph.of((3, 8, 8), None), UserError, "in one list"),
+        (lambda n: Graph.of((3, 8, 8), [ReLU]), UserError, "the class ReLU"),
+        (lambda n: Graph.of((3, 8, 8), {"conv1": Conv2d(3, 4, 3)}), UserError, "got a str"),
+        (lambda n: n["conv2"], UserError, "no node 'conv2'; nodes: conv1"),
+        (lambda n: list(n), UserError, "no node 0; nodes: conv1"),
         (
             lambda n: n.add("conv2", Conv2d(5, 4, 3)),
             ShapeError,
@@ -193,6 +258,171 @@ def small():
 def test_building_errors_name_the_node_and_the_mend(add, kind, message):
     with pytest.raises(kind, match=message):
         add(small())
+
+
+@pytest.mark.parametrize("layer", [Conv2d(3, 4, 5), Conv2d(3, 4, (3, 1))])
+def test_weights_that_cannot_be_joined_are_refused_where_they_are_added(layer):
+    net = Graph((3, 8, 8))
+    net.add("conv1", Conv2d(3, 6, 3), tower="a")
+    with pytest.raises(ShapeError, match=r"conv1b: its weight .* cannot be joined with conv1a's"):
+        net.add("conv1", layer, "image", tower="b")
+    net.add("conv1", Conv2d(3, 2, 3), "image", tower="b")
+    assert net.state_dict()["conv1.weight"].shape == (8, 3, 3, 3)
+
+
+def test_what_is_refused_leaves_the_net_as_it_was():
+    net = small()
+    for layer, source in ((Conv2d(5, 4, 3), "conv1"), (Concat(), ("conv1",)), (ReLU, None)):
+        with pytest.raises(UserError):
+            net.add("next", layer, source)
+    assert list(net.nodes) == ["conv1"]
+    assert net.add("next", ReLU()) == (4, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(28, 28), (9, 1, 28, 28), (0, 8, 8), (1, -8, 8), (1.0, 8, 8), (), 28, None, "188", IMAGES],
+    ids=lambda shape: str(shape)[:15],
+)
+def test_input_shape_is_that_of_one_image(shape):
+    with pytest.raises(ShapeError, match=r"channels, rows, columns\).*without a batch axis"):
+        Graph(shape)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), [3, 8, 8], np.array([3, 8, 8])])
+def test_input_shape_may_be_any_sequence(shape):
+    net = Graph(shape)
+    assert net.input_shape == (3, 8, 8)
+    assert {type(size) for size in net.input_shape} == {int}
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, np.random.default_rng(0)])
+def test_a_seed_is_a_whole_number(seed):
+    for build_it in (
+        lambda: Graph.of((1, 3, 3), [Conv2d(1, 1, 3)], seed=seed),
+        lambda: build("fashion", seed=seed),
+    ):
+        with pytest.raises(UserError, match="seed must be a whole number"):
+            build_it()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda net: net(IMAGES),
+        lambda net: net.predict(IMAGES),
+        lambda net: net.output_device,
+        lambda net: check_graph(net, IMAGES, [0, 1]),
+        lambda net: SGD(net.named_parameters()),
+    ],
+)
+def test_a_net_without_layers_has_nothing_to_give(ask):
+    with pytest.raises(UserError, match="no layer"):
+        ask(Graph((3, 8, 8)))
+    assert Graph((3, 8, 8)).state_dict() == {}
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f2", "i8"])
+def test_a_derivative_of_another_dtype_is_refused_and_may_be_given_again(dtype):
+    net, wanted = small(), small()
+    images = normal(2, 3, 8, 8, dtype=np.float32)
+    dy = net.forward(images)
+    with pytest.raises(UserError, match=r"output was float32 but .* is (float|int).*astype"):
+        net.backward(dy.astype(dtype))
+    net.backward(dy)
+    wanted.backward(wanted.forward(images))
+    for name, grad in gradients(net).items():
+        np.testing.assert_array_equal(grad, gradients(wanted)[name])
+
+
+class Odd(ReLU):
+    """A layer with a mistake in it."""
+
+    def __init__(self, mistake):
+        super().__init__()
+        self.params, self.mistake = {"scale": Parameter(np.ones(2, np.float32))}, mistake
+
+    def forward(self, x, train=True):
+        y = {"y of another shape": x[:, :1], "no y": None}.get(self.mistake, x)
+        return y, x
+
+    def backward(self, dy, x, need_dx=True):
+        dx = {"two dx": (dy, dy), "no dx": None}.get(self.mistake, dy)
+        found = {
+            "grads are no dict": np.ones(2, np.float32),
+            "grads are missing": {},
+            "grads by another name": {"weight": np.ones(2, np.float32)},
+            "a gradient of another shape": {"scale": np.ones(3, np.float32)},
+        }
+        return dx, found.get(self.mistake, {"scale": np.full(2, len(dy), np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("y of another shape", r"odd: its forward gave \(., 1, .*output_shape says \(., 4"),
+        ("no y", r"odd: its forward gave None"),
+        ("two dx", "must give a dx an input, 1, got 2"),
+        ("no dx", r"odd: its backward gave None for conv1"),
+        ("grads are no dict", "grads must be a dict, got an array"),
+        ("grads are missing", r"odd: its backward gave None for its scale, expected \(2,\)"),
+        ("grads by another name", r"odd: its backward gave None for its scale"),
+        ("a gradient of another shape", r"gave \(3,\) for its scale, expected \(2,\)"),
+    ],
+)
+def test_mistakes_in_a_layer_of_ones_own_are_told(mistake, message):
+    net = small()
+    net.add("odd", Odd(mistake))
+    with pytest.raises(UserError, match=message):
+        net.backward(net.forward(IMAGES))
+    net = small()
+    net.add("odd", Odd("none"))
+    net.backward(net.forward(IMAGES))
+    assert net["odd"].params["scale"].grad.tolist() == [2, 2]
+
+
+def without_super():
+    class Bald(ReLU):
+        def __init__(self):
+            self.size = 3
+
+    return Bald()
+
+
+def with_plain_params():
+    relu = ReLU()
+    relu.params["scale"] = np.ones(3)
+    return relu
+
+
+def with_a_short(method):
+    def short(self, x):
+        return x, None
+
+    return type("Short", (ReLU,), {method: short})()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (without_super, r"Bald needs super\(\).__init__\(\)"),
+        (with_plain_params, "its scale must be a Parameter"),
+        (lambda: with_a_short("forward"), "its forward does not take 1 input and train"),
+        (lambda: with_a_short("backward"), "its backward does not take .*need_dx"),
+    ],
+)
+def test_a_layer_that_is_not_whole_is_refused_where_it_is_added(make, message):
+    with pytest.raises(UserError, match=message):
+        small().add("own", make())
+    with pytest.raises(UserError, match=message):
+        check_layer(make(), IMAGES)
+
+
+def test_a_net_says_in_a_line_what_it_is():
+    assert repr(towers()) == (
+        f"Graph((3, 11, 11), nodes: {len(towers().nodes)}, parameters: 699, on cpu:0, cpu:1)"
+    )
+    assert "parameters: 0, on cpu:1" in repr(Graph((3, 8, 8), device="cpu:1"))
 
 
 def test_images_of_a_wrong_shape_are_refused():
@@ -266,9 +496,63 @@ def test_a_net_without_layers_says_so():
         Graph((3, 8, 8))(np.zeros((2, 3, 8, 8), np.float32))
 
 
-def test_a_wrong_dtype_names_its_node():
-    with pytest.raises(UserError, match=r"conv1: .*weight is float32 but the input is float64"):
-        small().forward(np.zeros((2, 3, 8, 8)))
+@pytest.mark.parametrize("dtype", ["f2", "f8", ">f4"])
+def test_images_of_another_float_are_refused_with_the_way_to_the_nets(dtype):
+    images = normal(2, 3, 8, 8).astype(dtype)
+    for call in (small(), small().predict):
+        with pytest.raises(UserError, match=r"float32 but the images are .*astype\(np.float32\)"):
+            call(images)
+    assert small()(images.astype(np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i8", "?", "c8", "O"])
+def test_pictures_as_they_are_belong_elsewhere(dtype):
+    for call in (small(), small().predict):
+        with pytest.raises(UserError, match=r"normalised.* trainer.predict and load_run"):
+            call(np.ones((2, 3, 8, 8), dtype))
+
+
+def test_a_float64_net_takes_float64_and_no_less():
+    net = in_float64(small(), np.random.default_rng(0))
+    assert net(normal(2, 3, 8, 8)).dtype == np.float64
+    with pytest.raises(UserError, match="float64 but the images are float32"):
+        net(normal(2, 3, 8, 8, dtype=np.float32))
+
+
+NO_ARRAYS = [IMAGES.tolist(), list(IMAGES), (IMAGES, [0, 1]), None, "a.png", 3, iter(IMAGES), {}]
+
+
+@pytest.mark.parametrize("images", NO_ARRAYS, ids=lambda images: type(images).__name__)
+def test_what_is_no_array_is_named_and_refused(images):
+    named = "None" if images is None else f"an? {type(images).__name__}"
+    for call in (small(), small().forward, small().predict):
+        with pytest.raises(UserError, match=rf"images \(n, 3, 8, 8\) .*got {named}: .*np.asarray"):
+            call(images)
+    net = small()
+    net.forward(IMAGES)
+    with pytest.raises(UserError, match="must be an array"):
+        net.backward(images)
+
+
+def test_the_axes_are_named_where_they_are_in_another_order():
+    with pytest.raises(ShapeError, match="images, channels, rows, columns"):
+        small()(IMAGES.transpose(0, 2, 3, 1))
+
+
+def test_labels_are_not_for_forward():
+    with pytest.raises(UserError, match=r"train must be True or False.*labels"):
+        small().forward(IMAGES, np.array([1]))
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, None])
+def test_batches_to_predict_in_have_a_whole_size(size):
+    with pytest.raises(UserError, match="batch_size"):
+        small().predict(IMAGES, batch_size=size)
+
+
+def test_one_node_may_be_kept_by_its_name():
+    _, kept = small().forward(IMAGES, keep="conv1")
+    assert list(kept) == ["conv1"]
 
 
 def test_no_images_are_refused():

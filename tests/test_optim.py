@@ -5,6 +5,7 @@ import pytest
 
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.layers import Parameter
+from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD, OneCycle, PlateauDecay, StepDecay
 
 
@@ -70,10 +71,36 @@ def test_large_parameters_are_updated_everywhere_and_in_place():
     np.testing.assert_allclose(w.data, start - 0.5 * (w.grad + 0.1 * start), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"lr": -1}, {"momentum": 1}, {"weight_decay": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": -1},
+        {"lr": "0.1"},
+        {"lr": None},
+        {"lr": float("nan")},
+        {"momentum": 1},
+        {"momentum": [0.9]},
+        {"weight_decay": -1},
+    ],
+)
 def test_impossible_settings_are_refused(options):
     with pytest.raises(UserError, match="expected lr ≥ 0"):
-        SGD({}, **options)
+        SGD({"w": one(1.0, 1.0)}, **options)
+
+
+@pytest.mark.parametrize(
+    "parameters", [None, [one(1.0, 1.0)], {"w": one(1.0, 1.0)}.values(), build("fashion")]
+)
+def test_parameters_come_by_name(parameters):
+    with pytest.raises(UserError, match=r"net.named_parameters\(\)"):
+        SGD(parameters)
+
+
+def test_there_is_something_to_learn():
+    with pytest.raises(UserError, match="nothing to learn"):
+        SGD({})
+    with pytest.raises(UserError, match="w must be a Parameter, got an array"):
+        SGD({"w": np.ones(3)})
 
 
 def test_step_decay():

@@ -5,11 +5,13 @@ import math
 import subprocess
 import sys
 from itertools import combinations, pairwise
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.image import imread
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.text import Text
@@ -35,7 +37,8 @@ from minitorch_alexnet.layers import (
 from minitorch_alexnet.models import MODELS, build
 from minitorch_alexnet.summary import crossings
 from minitorch_alexnet.timing import Timing
-from minitorch_alexnet.viz.run import inches
+from minitorch_alexnet.viz import text as lettering
+from minitorch_alexnet.viz.text import inches
 
 LONG = ["T-shirt/top", "Ankle boot", "$a_b$", "price $5", "Ελληνικά", "été", "x", "M" * 30]
 
@@ -327,8 +330,11 @@ def test_confusion_with_odd_names_stays_inside_and_draws_no_formula(classes):
 
 
 def test_confusion_refuses_names_that_do_not_fit():
-    with pytest.raises(ValueError, match="counts"):
+    with pytest.raises(ShapeError, match="2 class names do not fit 3 classes"):
         viz.confusion(MATRIX, ["a", "b"])
+    for names in ("abc", None, 3):
+        with pytest.raises(UserError, match="class_names must be a list"):
+            viz.confusion(MATRIX, names)
 
 
 def make_answers(number=40, channels=1):
@@ -457,7 +463,7 @@ def test_neighbours_refuse_what_they_cannot_draw():
     queries, names, found, titles = make_sheet()
     with pytest.raises(UserError, match="no image"):
         viz.neighbours([], [], [], [])
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ShapeError, match="a title an image"):
         viz.neighbours(queries, names, found, [titles[0], titles[1][:1]])
     found[1][0] = np.zeros((2, 4, 4), np.uint8)
     with pytest.raises(ShapeError, match=r"1 or 3, H, W\) to draw, got \(2, 4, 4\)"):
@@ -573,15 +579,16 @@ def three_towers():
 
 
 def uneven():
-    """Towers of different make after a stem that is called as they are."""
+    """Towers of different make after a stem."""
     net = Graph((3, 6, 6))
-    net.add("conv1", Conv2d(3, 3, 1))
-    net.add("conv1", Conv2d(3, 3, 1), "conv1", tower="a")
-    net.add("conv1", Conv2d(3, 3, 1), "conv1", tower="b")
+    net.add("conv0", Conv2d(3, 3, 1))
+    net.add("conv1", Conv2d(3, 3, 1), "conv0", tower="a")
+    net.add("conv1", Conv2d(3, 3, 1), "conv0", tower="b")
     net.add("more", Conv2d(3, 3, 1), tower="b")
     net.add("twice", Concat(), ("conv1a", "conv1a"), tower="a")
     net.add("conv2", Conv2d(6, 2, 1), tower="a")
-    net.add("conv2", Conv2d(3, 2, 1), "moreb", tower="b")
+    net.add("pair", Concat(), ("moreb", "conv1b"), tower="b")
+    net.add("conv2", Conv2d(6, 2, 1), tower="b")
     net.add("relu2", ReLU(), "conv2a", tower="b")
     net.add("cat", Concat(), ("conv2b", "relu2b"))
     net.add("end", Own("End()"))
@@ -878,12 +885,13 @@ EDGES = {
         *(("conv1c", f"conv2{t}", GREEN) for t in "ab"),
     ],
     "uneven": [
-        ("image", "conv1", GREY),
-        ("conv1", "conv1a", GREY),
-        ("conv1", "conv1b", GREY),
+        ("image", "conv0", GREY),
+        ("conv0", "conv1a", GREY),
+        ("conv0", "conv1b", GREY),
         ("conv1a", "conv2a", GREY),
         ("conv1b", "moreb", GREY),
         ("moreb", "conv2b", GREY),
+        ("conv1b", "conv2b", GREY),
         ("conv2a", "ReLU", GREY),
         ("ReLU", "end", GREY),
         ("conv2b", "end", GREY),
@@ -1101,12 +1109,16 @@ def test_a_net_stays_where_it_is_drawn_whatever_rcparams_say():
 # ---- where a step's time goes ----------------------------------------------------------------
 
 
-def test_layer_bars_show_the_medians_of_both_directions():
+def make_timing():
     net = build("fashion")
     layers = {name: np.full((3, 2), (i + 1, 2 * i)) / 1000 for i, name in enumerate(net.nodes)}
     layers["conv1"][0] = 5  # one slow round changes nothing
-    steps, limit = np.ones((3, 3)), np.full(3, 2e11)
-    figure = viz.layer_bars(Timing(net, 64, steps, np.ones(3), layers, limit), "fashion, 1 thread")
+    return Timing(net, 64, np.ones((3, 3)), np.ones(3), layers, np.full(3, 2e11))
+
+
+def test_layer_bars_show_the_medians_of_both_directions():
+    timing = make_timing()
+    layers, figure = timing.layers, viz.layer_bars(timing, "fashion, 1 thread")
     (axes,) = figure.axes
     forward, backward = axes.containers
     assert [bar.get_width() for bar in forward] == pytest.approx(range(1, 1 + len(layers)))
@@ -1119,3 +1131,210 @@ def test_layer_bars_show_the_medians_of_both_directions():
     assert "64" in axes.get_xlabel()
     drawn = [box for text, box in texts(figure) if text in layers]
     assert not any(a.overlaps(b) for a, b in combinations(drawn, 2))
+
+
+# ---- names of strangers ------------------------------------------------------------------------
+
+AWKWARD = [
+    "\x00",
+    "\x1b[31mred",
+    "\ud800",
+    "\ufffe",
+    "two\nlines",
+    "<&>\"'",
+    "]]>",
+    "--",
+    "$x$",
+    r"$\frac{",
+    "100 %",
+    "M" * 5000,
+    "",
+    "猫",
+    "سلام",
+    "\u202egpj.exe",
+]
+
+
+def with_awkward_names(count):
+    images, names = np.zeros((count, 1, 4, 4), np.uint8), AWKWARD[:count]
+    titles = [[f"{name}\n1.5" for name in names]]
+    wrong = np.roll(np.eye(count), 1, axis=1)
+    net = Graph((1, 4, 4))
+    for i, name in enumerate(names):
+        net.add(f"own{i}", Own(f"Own({name})"))
+    return {
+        "confusion": lambda: viz.confusion(np.ones((count, count), int), names),
+        "mistakes": lambda: viz.mistakes(images, np.arange(count), wrong, names),
+        "neighbours": lambda: viz.neighbours(images[:1], names[:1], [images], titles),
+        "filters": lambda: viz.filters(np.ones((count, 1, 2, 2)), names),
+        "network": lambda: viz.network(net),
+        "layer_bars": lambda: viz.layer_bars(make_timing(), title="".join(names)),
+    }
+
+
+@pytest.fixture
+def no_other_fonts(monkeypatch):
+    monkeypatch.setattr(lettering, "_homes", dict)
+
+
+@pytest.fixture
+def stix(monkeypatch):
+    """A font that comes with matplotlib, and has characters that the usual one has not."""
+    has, usual = (get_font(findfont(name)).get_charmap() for name in ("STIXGeneral", "DejaVu Sans"))
+    found = sorted(c for c in map(chr, has.keys() - usual.keys()) if c.isprintable())
+    monkeypatch.setattr(lettering, "_homes", lambda: {ord(c): "STIXGeneral" for c in found})
+    return "".join(found[:3])
+
+
+@pytest.mark.filterwarnings("ignore:no installed font")
+@pytest.mark.parametrize("kind", list(with_awkward_names(1)))
+@pytest.mark.parametrize("count", [len(AWKWARD)])
+def test_a_figure_with_any_names_is_xml_and_stays_inside(kind, count, no_other_fonts):
+    figure = with_awkward_names(count)[kind]()
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg")  # a box for a character would be a warning, and that an error
+    ElementTree.fromstring(svg.getvalue())
+    assert_inside(figure)
+
+
+def test_a_character_that_the_usual_font_lacks_is_drawn_in_one_that_has_it(stix):
+    figure = viz.confusion(np.ones((2, 2), int), [stix, "été"])
+    figure.draw_without_rendering()
+    lacking, usual = figure.axes[0].get_yticklabels()
+    assert lacking.get_text() == stix
+    assert lacking.get_fontfamily() == ["sans-serif", "STIXGeneral"]
+    assert usual.get_fontfamily() == ["sans-serif"]
+    assert inches(stix * 9, 10) > inches("i" * 9, 10)
+    assert lettering.fit(stix * 9, inches(stix * 4, 10), 10).startswith(stix * 2)
+
+
+def test_a_character_that_no_font_has_is_drawn_as_its_number(no_other_fonts):
+    with pytest.warns(UserWarning, match="no installed font"):
+        figure = viz.confusion(np.ones((2, 2), int), ["猫 cat", "dog"])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == [r"\u732b cat", "dog"]
+
+
+def test_fonts_are_gone_through_only_for_characters_that_the_usual_one_lacks(monkeypatch):
+    monkeypatch.setattr(lettering, "_homes", None)
+    figure = viz.confusion(np.ones((3, 3), int), ["T-shirt", "été", "Ελληνικά → ×"])
+    figure.draw_without_rendering()
+    monkeypatch.undo()
+    homes = lettering._homes()
+    assert homes[ord("a")] != "Last Resort High-Efficiency"
+    assert len(homes) < 300_000  # no font has them all, but one that draws boxes
+
+
+# ---- what cannot be drawn ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [lambda x: x, lambda x: x / 255, lambda x: (x - 100) / 50])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_scale_show_the_same(scale, channels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (4, channels, 6, 6), dtype=np.uint8)
+    images[:, :, 0, 0], images[:, :, 0, 1] = 0, 255
+    labels, probabilities = np.zeros(4, int), np.eye(2)[[1, 1, 1, 1]]
+    figures = [
+        viz.mistakes(some, labels, probabilities, ["a", "b"])
+        for some in (images, scale(images.astype(float)))
+    ]
+    figures += [
+        viz.neighbours(some[:1], ["a"], [some[1:]], [["b"] * 3])
+        for some in (images, scale(images.astype(float)))
+    ]
+    for one, other in (figures[:2], figures[2:]):
+        for axes, twin in zip(one.axes, other.axes, strict=True):
+            shown, too = (a.images[0].get_array().astype(int) for a in (axes, twin))
+            assert abs(shown - too).max() <= 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_what_is_not_finite_is_no_picture(value):
+    images = np.full((2, 1, 4, 4), value)
+    for draw in (
+        lambda: viz.filters(images),
+        lambda: viz.mistakes(images, np.zeros(2, int), np.eye(2)[[1, 1]], ["a", "b"]),
+        lambda: viz.neighbours(images[:1], ["a"], [[]], [[]]),
+    ):
+        with pytest.raises(UserError, match="nan or inf"):
+            draw()
+
+
+def test_curves_of_a_training_that_went_wrong():
+    history = make_history([1, 2, 3])
+    for row in history:
+        row["train_loss"] = row["validation_loss"] = np.nan
+    history[0]["train_accuracy"] = np.inf
+    figure = viz.curves(history)
+    assert_inside(figure)
+    assert np.isnan(figure.axes[0].lines[0].get_ydata()).all()
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        [{"epoch": 1}],
+        {"epoch": [1]},
+        [*make_history([1]), {"epoch": 2}],
+        [make_history([1])[0] | {"train_loss": "low"}],
+        [make_history([1])[0] | {"epoch": np.nan}],
+        [make_history([1])[0] | {"learning_rate": np.inf}],
+        Graph((1, 4, 4)),
+    ],
+)
+def test_curves_of_what_is_no_history(history):
+    with pytest.raises(UserError, match=r"history|finite"):
+        viz.curves(history)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda i, k, p: viz.mistakes(i, k[:3], p, ["a", "b"]), r"of 4 images, got \(3,\)"),
+        (lambda i, k, p: viz.mistakes(i, k, p[0], ["a", "b"]), "got .* and"),
+        (lambda i, k, p: viz.mistakes(i, p, p, ["a", "b"]), "of 4 images, got"),
+        (lambda i, k, p: viz.mistakes(i, k, p, ["a"]), "1 class names do not fit 2"),
+        (lambda i, k, p: viz.mistakes(i, k, p, "ab"), "list of names, got a str"),
+        (lambda i, k, p: viz.mistakes(i, k + 2, p, ["a", "b"]), "labels must be in 0…1"),
+        (lambda i, k, p: viz.mistakes(i, k, 9 * p, ["a", "b"]), "softmax"),
+        (lambda i, k, p: viz.mistakes(None, k, p, ["a", "b"]), "images, .*None"),
+        (lambda i, k, p: viz.mistakes(i, None, p, ["a", "b"]), "labels, .*None"),
+        (lambda i, k, p: viz.mistakes(i, k, p, ["a", "b"], count=0), "count"),
+        (lambda i, k, p: viz.neighbours(i[:1], ["a", "b"], [[]], [[]]), "a title an image"),
+        (lambda i, k, p: viz.neighbours(None, [], [], []), "no image"),
+        (lambda i, k, p: viz.confusion(-np.eye(2), ["a", "b"]), "none negative"),
+        (lambda i, k, p: viz.confusion(np.eye(2) * np.nan, ["a", "b"]), "none negative"),
+        (lambda i, k, p: viz.confusion(np.zeros((0, 0)), []), "counts"),
+        (lambda i, k, p: viz.confusion([[1, 2], [3]], ["a", "b"]), "array of numbers"),
+        (lambda i, k, p: viz.filters(None), "array of numbers, got None"),
+        (lambda i, k, p: viz.filters(build("fashion")["conv1"].params["weight"]), "a Parameter"),
+        (lambda i, k, p: viz.network(Graph), "takes a Graph.*the class Graph"),
+        (lambda i, k, p: viz.network("alexnet"), "takes a Graph.*a str"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told(draw, message):
+    images, labels = np.zeros((4, 1, 3, 3), np.uint8), np.zeros(4, int)
+    with pytest.raises(UserError, match=message):
+        draw(images, labels, np.full((4, 2), 0.5))
+
+
+def test_lists_are_drawn_as_the_arrays_they_make():
+    weight = np.random.default_rng(0).random((4, 1, 3, 3))
+    shown = [viz.filters(w).axes[0].images[0].get_array() for w in (weight, weight.tolist())]
+    np.testing.assert_array_equal(*shown)
+    assert viz.confusion(MATRIX.tolist(), ["a", "b", "c"]).axes[0].images[0].get_array()[1, 2] == 50
+
+
+def test_small_integers_do_not_overflow():
+    matrix = np.array([[0, 200], [100, 0]], np.uint8)
+    shares = viz.confusion(matrix, ["a", "b"]).axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shares.data, [[0, 100], [100, 0]])
+
+
+def test_an_empty_test_and_one_class():
+    images, none = np.zeros((0, 1, 4, 4), np.uint8), np.zeros((0, 3))
+    figure = viz.mistakes(images, np.zeros(0, int), none, ["a", "b", "c"])
+    assert [told for told, _ in texts(figure)] == ["no mistakes in 0 images"]
+    assert "0 of 0" in viz.confusion(np.zeros((3, 3), int), ["a", "b", "c"]).axes[0].get_title()
+    assert "5 of 5" in viz.confusion(np.array([[5]]), ["a"]).axes[0].get_title()

@@ -2,9 +2,10 @@
 
 import shlex
 
+import numpy as np
 import pytest
 
-from minitorch_alexnet.words import command, duration, printable, printable_lines
+from minitorch_alexnet.words import command, duration, kind_of, printable, printable_lines, unknown
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,26 @@ def test_a_name_that_cannot_be_printed_can_be_typed_in_a_command():
     assert command("evaluate", name) == (
         r"minitorch-alexnet evaluate $'\303\251\047/\351\040\012'"  # as bash, zsh and ksh read it
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "None"),
+        (int, "the class int"),
+        ([], "a list"),
+        (3, "an int"),
+        (np.zeros(3), "an array"),
+    ],
+)
+def test_what_came(value, told):
+    assert kind_of(value) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("Apple", "apple"), ("appel", "apple"), ("pears", "pear"), ("fig", None)]
+)
+def test_what_was_meant(name, meant):
+    told = unknown("fruit", name, ("apple", "pear"), ", or a nut")
+    assert told.startswith(f"unknown fruit '{name}': expected one of apple, pear, or a nut")
+    assert told.endswith(f"; did you mean {meant}?" if meant else "or a nut")

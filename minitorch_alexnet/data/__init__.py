@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
+from ..words import unknown
 from . import cifar10, fashion_mnist, image_folder, silhouettes
 from .arrays import ArrayDataset
 from .image_folder import ImageFolder
@@ -70,7 +71,4 @@ def _no_folder(name: str) -> str:
         return f"{name} is no folder: expected one of images"
     if os.path.isabs(name):
         return f"there is no folder {name}; if the images have moved, --data says where it is now"
-    known = ", ".join(DATASETS)
-    return (
-        f"unknown data set {name!r}: expected one of {known}, or a folder of images that is there"
-    )
+    return unknown("data set", name, DATASETS, ", or a folder of images that is there")

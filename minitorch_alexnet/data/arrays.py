@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..errors import DataError
+from ..words import data_set
 from .brought import as_array, as_class_names, as_images, as_labels
 from .span import Span
 
@@ -105,6 +106,9 @@ class ArrayDataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        return data_set(self)
 
     def subset(self, index) -> "ArrayDataset":
         """What `index` (a slice or integers) picks, with the same classes; no image is copied.

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ..errors import DataError
-from ..words import printable
+from ..words import data_set, printable
 from .deep import LEVELS
 from .span import BYTES
 
@@ -122,6 +122,9 @@ class ImageFolder:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        return data_set(self)
 
     def subset(self, index) -> "ImageFolder":
         """What `index` (a slice or integers) picks, all else the same."""

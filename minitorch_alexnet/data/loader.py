@@ -50,6 +50,9 @@ class Loader:
         """Batches an epoch."""
         return -(-len(self.dataset) // self.batch_size)
 
+    def __repr__(self) -> str:
+        return f"Loader({self.dataset!r}, batch_size={self.batch_size}, {len(self)} batches)"
+
     def __iter__(self) -> Iterator[tuple]:
         return self.epoch(next(self._epochs))
 

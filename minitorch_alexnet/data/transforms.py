@@ -35,6 +35,10 @@ class Normalize:
                 f" {self.span}: {self.span.way_from(other)}"
             )
 
+    def __repr__(self) -> str:
+        mean = f"mean of {self.mean.shape}, on average {self.mean.mean():.4g}"
+        return f"Normalize({mean}; scale {self.scale:.4g})"
+
     def __call__(self, images, device, shift: np.ndarray | None = None):
         """shift: (n, C, 1, 1), what ColourNoise adds to each image."""
         with device.current():

@@ -3,8 +3,9 @@
 import csv
 import io
 import math
+import re
 
-from ..words import duration
+from ..words import command, duration, printable
 from .experiment import Experiment, Measure
 from .reproduction import Outcome, Plan
 from .statistics import RULE
@@ -30,24 +31,24 @@ def report(outcome: Outcome) -> str:
             "",
             f"- Ours: {experiment.ours}",
             *(f"- Training, {nets}: {recipe}." for recipe, nets in _by_recipe(plan.recipe)),
-            f"- Data: {plan.data}; {plan.images:,} training images, {plan.epochs} epochs at most,"
-            f" {outcome.test_images:,} test images.",
+            f"- Data: {markdown(plan.data)}; {plan.images:,} training images,"
+            f" {plan.epochs} epochs at most, {outcome.test_images:,} test images.",
             f"- Seeds: {plan.seeds}. The spread (±) is their standard deviation; the test images"
             " are the same for all.",
             *(f"- {line}" for line in experiment.remarks(outcome.rows)),
             f"- The rule: {RULE}",
             f"- Time: {duration(outcome.seconds)} for {count} trainings; {outcome.date};"
             f" {plan.versions}.",
-            f"- Again: `{_command(plan)}`. Seed by seed: [results.csv](results.csv).",
+            f"- Again: {_code(_command(plan))}. Seed by seed: [results.csv](results.csv).",
             "",
         ]
     )
 
 
 def _command(plan: Plan) -> str:
-    budget = "" if plan.budget is None else f" --budget {plan.budget:g}"
-    name, data = plan.experiment, plan.data
-    return f"minitorch-alexnet reproduce {name} --data {data} --seeds {plan.seeds}{budget}"
+    budget = () if plan.budget is None else ("--budget", f"{plan.budget:g}")
+    options = ("--data", plan.data, "--seeds", plan.seeds, *budget)
+    return command("reproduce", plan.experiment, *options)
 
 
 def verdict(outcome: Outcome) -> str:
@@ -96,6 +97,19 @@ def difference(outcome: Outcome, measure: Measure) -> str:
     return f"{mean}{interval} {'times' if measure.ratio else 'points'}"
 
 
+def markdown(text: str) -> str:
+    """Text with names of strangers as Markdown shows it: in one line, which begins nothing."""
+    return re.sub(r"[\\`|<*\[\]]", r"\\\g<0>", printable(text))
+
+
+def _code(text: str) -> str:
+    """A span of code, whatever stands in it."""
+    text, fence = printable(text), "`"
+    while fence in text:
+        fence += "`"
+    return f"`{text}`" if fence == "`" else f"{fence} {text} {fence}"
+
+
 def csv_text(outcome: Outcome) -> str:
     """A row an arm and seed; numbers that an arm does not have are left empty."""
     rows = [{k: v for k, v in row.items() if k != "curve"} for row in outcome.rows]
@@ -116,7 +130,8 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
     lines = [
         PAGE,
         "",
-        f"On {plan.data}, {plan.seeds} seeds, {duration(seconds)} in all; {plan.versions}.",
+        f"On {markdown(plan.data)}, {plan.seeds} seeds, {duration(seconds)} in all;"
+        f" {plan.versions}.",
         "",
         "| | claim | the paper | here, 95 % interval | verdict |",
         "|---|---|---|---|---|",
@@ -131,5 +146,5 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
             )
             head = " | "  # said once
     lines += ["", f"- The rule: {RULE}"]
-    lines += [f"- Left out: {e.title}. Reason: {why}." for e, why in left_out.items()]
+    lines += [f"- Left out: {e.title}. Reason: {markdown(why)}." for e, why in left_out.items()]
     return "\n".join(lines) + "\n"

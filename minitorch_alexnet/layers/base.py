@@ -1,5 +1,6 @@
 """What every layer is."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from ..device import Device, array_module
 from ..errors import ShapeError, UserError
 from ..init import he
+from ..words import kind_of
 
 
 class Parameter:
@@ -19,8 +21,9 @@ class Parameter:
     """
 
     def __init__(self, data, lr_scale: float = 1.0, decay: float = 1.0):
-        if data.ndim == 0:
+        if np.ndim(data) == 0:
             raise ShapeError("a parameter needs an axis: give a single number the shape (1,)")
+        expect_array(data, "a parameter's data")
         self.data = data
         self.grad: Any = None
         self.lr_scale, self.decay = lr_scale, decay
@@ -62,8 +65,9 @@ class Layer:
 
         Raises ShapeError where they do not fit the layer.
         """
-        (shape,) = input_shapes
-        return shape
+        if len(input_shapes) != 1:
+            raise ShapeError(f"{self!r}: expected one input, got {len(input_shapes)}")
+        return input_shapes[0]
 
     def multiply_adds(self, *input_shapes: tuple) -> int:
         """Multiplications with an addition, for one image forward."""
@@ -87,13 +91,9 @@ class Layer:
         Raises ShapeError on a wrong shape, UserError on a dtype that is not floating point or
         not the parameters', and on parameters that nobody has drawn.
         """
-        for name, parameter in self.params.items():
-            if not parameter.drawn:
-                raise UserError(
-                    f"{self!r}: its {name} has no numbers yet: give the layer an rng, add it to a"
-                    " Graph with a seed, or load the net's weights"
-                )
+        expect_drawn(self, self.params)
         for x in inputs:
+            expect_array(x, f"{type(self).__name__}'s input")
             if not np.issubdtype(x.dtype, np.floating):
                 raise UserError(f"{self!r}: expected floating-point input, got {x.dtype}")
             for name, parameter in self.params.items():
@@ -109,11 +109,63 @@ class Layer:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
 
 
+def expect_layer(layer, name: str) -> None:
+    """UserError unless it is a layer with params."""
+    if not isinstance(layer, Layer):
+        raise UserError(f"{name}: expected a layer, such as ReLU(), got {kind_of(layer)}")
+    params = getattr(layer, "params", None)
+    if params is None:
+        raise UserError(f"{name}: the __init__ of {type(layer).__name__} needs super().__init__()")
+    for kind, parameter in params.items():
+        if not isinstance(parameter, Parameter):
+            raise UserError(f"{name}: its {kind} must be a Parameter(…), got {kind_of(parameter)}")
+
+
+def expect_call(layer: Layer, method: str, *inputs, **options) -> None:
+    """UserError unless a layer's method, "forward" say, can be called with so many inputs."""
+    try:
+        inspect.signature(getattr(layer, method)).bind(*inputs, **options)
+    except TypeError as error:
+        takes = " and ".join([f"{len(inputs)} input" + "s" * (len(inputs) != 1), *options])
+        raise UserError(f"{layer!r}: its {method} does not take {takes}: {error}") from None
+
+
 def expect_pair(layer: Layer, answer, what: str) -> tuple:
     """The answer of a layer's forward or backward; UserError unless it is the pair in `what`."""
     if not isinstance(answer, tuple) or len(answer) != 2:
         raise UserError(f"{type(layer).__name__}: its {what}, and nothing else")
     return answer
+
+
+def expect_gradients(layer: Layer, answer, inputs: int) -> tuple[tuple, dict]:
+    """A backward's dx, as one a input, and grads; UserError unless they are that."""
+    name = type(layer).__name__
+    dx, grads = expect_pair(layer, answer, "backward must return dx and grads")
+    if not isinstance(grads, dict):
+        raise UserError(f"{name}: its backward's grads must be a dict, got {kind_of(grads)}")
+    dxs = dx if isinstance(dx, tuple) else (dx,)
+    if dx is not None and len(dxs) != inputs:
+        raise UserError(f"{name}: its backward must give a dx an input, {inputs}, got {len(dxs)}")
+    return dxs, grads
+
+
+def expect_drawn(who, params: dict[str, Parameter]) -> None:
+    """UserError if one of a layer's, or a node's, parameters has no numbers."""
+    for name, parameter in params.items():
+        if not parameter.drawn:
+            raise UserError(
+                f"{who}: its {name} has no numbers yet: give the layer an rng, add it to a"
+                " Graph with a seed, or load the net's weights"
+            )
+
+
+def expect_array(x, what: str) -> None:
+    """UserError unless x is an array of NumPy's or CuPy's."""
+    if array_module(x) is np and not isinstance(x, np.ndarray):
+        raise UserError(
+            f"{what} must be an array, got {kind_of(x)}; np.asarray(…, np.float32) makes one of"
+            " lists of numbers"
+        )
 
 
 def undrawn(shape: tuple, device: Device | str = "cpu"):
@@ -126,6 +178,7 @@ def undrawn(shape: tuple, device: Device | str = "cpu"):
 
 def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter]:
     """A weight of that shape, which rng draws as He or a Graph will, and a bias of zeros."""
+    expect_rng(rng)
     weight = he(rng, shape) if rng else undrawn(shape)
     return {
         "weight": Parameter(weight),
@@ -133,18 +186,35 @@ def affine(shape: tuple, rng: np.random.Generator | None) -> dict[str, Parameter
     }
 
 
+def expect_rng(rng) -> None:
+    """UserError unless it draws as a NumPy Generator does, or is None."""
+    if rng is not None and not hasattr(rng, "random"):
+        raise UserError(f"rng must be like np.random.default_rng(0), got {kind_of(rng)}")
+
+
+def expect_whole(layer: Layer, **sizes) -> None:
+    """ShapeError unless a layer's sizes, by name, are whole numbers."""
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer):
+            raise ShapeError(f"{type(layer).__name__}: {name} must be a whole number, got {size!r}")
+
+
 def as_pair(value) -> tuple:
     """A whole number, or a (vertical, horizontal) pair, as a pair; ShapeError on anything else."""
     if isinstance(value, int | np.integer):
         return value, value
-    if not isinstance(value, tuple | list) or len(value) != 2:
-        raise ShapeError(f"expected a whole number or a (vertical, horizontal) pair, got {value}")
+    if not _is_pair(value) or not all(isinstance(size, int | np.integer) for size in value):
+        raise ShapeError(f"expected a whole number or a (vertical, horizontal) pair, got {value!r}")
     return tuple(value)
+
+
+def _is_pair(value) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
 
 
 def as_padding(value) -> tuple[tuple[int, int], tuple[int, int]]:
     """An int, a (vertical, horizontal) pair, or ((top, bottom), (left, right)), as the last."""
-    vertical, horizontal = as_pair(value)
+    vertical, horizontal = value if _is_pair(value) else (value, value)
     return as_pair(vertical), as_pair(horizontal)
 
 

@@ -16,7 +16,7 @@ import math
 from ..device import array_module
 from ..errors import ShapeError
 from ..kernels import bands, col2im, empty, from_columns, im2col, to_columns
-from .base import Layer, affine, as_padding, as_pair, expect_maps, short
+from .base import Layer, affine, as_padding, as_pair, expect_maps, expect_whole, short
 
 
 class Conv2d(Layer):
@@ -34,6 +34,7 @@ class Conv2d(Layer):
         self, in_channels, out_channels, kernel_size, stride=1, padding=0, groups=1, rng=None
     ):
         super().__init__()
+        expect_whole(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride = as_pair(kernel_size), as_pair(stride)
         self.padding = as_padding(padding)

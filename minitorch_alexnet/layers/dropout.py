@@ -7,11 +7,13 @@ with m = 0 or 1 drawn anew for every value. Both have the same expectation. Back
 by the same numbers: dx = m · dy, or m · dy / (1-p).
 """
 
+from numbers import Real
+
 import numpy as np
 
 from ..device import array_module
 from ..errors import UserError
-from .base import Layer
+from .base import Layer, expect_rng
 
 
 class Dropout(Layer):
@@ -24,8 +26,9 @@ class Dropout(Layer):
 
     def __init__(self, p=0.5, rescale="test", rng=None):
         super().__init__()
-        if not 0 <= p < 1:
-            raise UserError(f"Dropout: p must be in 0 ≤ p < 1, got {p}")
+        expect_rng(rng)
+        if not isinstance(p, Real) or not 0 <= p < 1:
+            raise UserError(f"Dropout: p must be in 0 ≤ p < 1, got {p!r}")
         if rescale not in ("test", "train"):
             raise UserError(f'Dropout: rescale must be "test" or "train", got {rescale!r}')
         self.p, self.rescale, self.rng = float(p), rescale, rng

@@ -12,7 +12,8 @@ class Flatten(Layer):
         return (math.prod(shape),)
 
     def forward(self, x, train=True):
-        return x.reshape(len(x), *self.check(x)), x.shape
+        shape = self.check(x)
+        return x.reshape(len(x), *shape), x.shape
 
     def backward(self, dy, shape, need_dx=True):
         return (dy.reshape(shape) if need_dx else None), {}

@@ -31,7 +31,9 @@ class Concat(Layer):
     """[(n, C1, …), (n, C2, …), …] -> (n, C1 + C2 + …, …): maps or features, in that order."""
 
     def output_shape(self, *shapes):
-        if not shapes or any(s[1:] != shapes[0][1:] or not s for s in shapes):
+        if len(shapes) < 2:
+            raise ShapeError(f"{self!r}: joins two inputs or more, got {len(shapes)}")
+        if any(s[1:] != shapes[0][1:] or not s for s in shapes):
             raise ShapeError(f"{self!r}: inputs must agree behind the channels, got {shapes}")
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
@@ -48,5 +50,4 @@ class Concat(Layer):
     def backward(self, dy, ends, need_dx=True):
         if not need_dx:
             return None, {}
-        pieces = tuple(dy[:, a:b] for a, b in pairwise([0, *ends]))
-        return (pieces if len(pieces) > 1 else pieces[0]), {}
+        return tuple(dy[:, a:b] for a, b in pairwise([0, *ends])), {}

@@ -8,7 +8,7 @@ The weights are far larger than the images, so it is not the batch that is dealt
 
 from ..errors import ShapeError
 from ..workers import product
-from .base import Layer, affine
+from .base import Layer, affine, expect_whole
 
 
 class Linear(Layer):
@@ -22,6 +22,7 @@ class Linear(Layer):
 
     def __init__(self, in_features, out_features, rng=None):
         super().__init__()
+        expect_whole(self, in_features=in_features, out_features=out_features)
         self.in_features, self.out_features = in_features, out_features
         if min(in_features, out_features) < 1:
             raise ShapeError(f"{self!r}: both sizes must be at least 1")

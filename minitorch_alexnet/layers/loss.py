@@ -11,6 +11,7 @@ import numpy as np
 
 from ..device import Device, array_module
 from ..errors import ShapeError, UserError
+from .base import expect_array
 
 
 class SoftmaxCrossEntropy:
@@ -27,20 +28,23 @@ class SoftmaxCrossEntropy:
 
         Raises ShapeError where the two do not fit, UserError on a wrong dtype or label.
         """
-        labels = np.asarray(labels)
+        expect_array(logits, "SoftmaxCrossEntropy's logits")
+        labels = _labels(labels)
         if logits.ndim != 2 or labels.shape != logits.shape[:1]:
             raise ShapeError(
                 "SoftmaxCrossEntropy: expected logits (n, classes) and labels (n,),"
-                f" got {logits.shape} and {labels.shape}"
+                f" got {logits.shape} and {labels.shape}" + _remedy(logits.shape, labels.shape)
             )
         if not np.issubdtype(logits.dtype, np.floating):
             raise UserError(
                 f"SoftmaxCrossEntropy: logits must be floating point, got {logits.dtype}"
             )
         n, classes = logits.shape
+        if not n:
+            raise ShapeError("SoftmaxCrossEntropy: expected at least one image, got none")
         if not np.issubdtype(labels.dtype, np.integer):
             raise UserError(f"SoftmaxCrossEntropy: labels must be integers, got {labels.dtype}")
-        if n and not 0 <= labels.min() <= labels.max() < classes:
+        if not 0 <= labels.min() <= labels.max() < classes:
             raise UserError(
                 f"SoftmaxCrossEntropy: labels must be in 0…{classes - 1},"
                 f" got {labels.min()}…{labels.max()}"
@@ -62,6 +66,20 @@ class SoftmaxCrossEntropy:
             dz[xp.arange(len(dz)), xp.asarray(labels)] -= 1
             dz /= len(dz)
             return dz
+
+
+def _labels(labels) -> np.ndarray:
+    try:
+        return np.asarray(labels)
+    except ValueError as error:  # lists of two lengths
+        raise ShapeError(f"SoftmaxCrossEntropy: labels must be (n,), but: {error}") from None
+
+
+def _remedy(logits: tuple, labels: tuple) -> str:
+    """For labels that are whole columns, or one-hot."""
+    if labels == (*logits[:1], 1):
+        return "; give it labels.ravel()"
+    return "; of one-hot labels give it labels.argmax(axis=1)" if labels == logits else ""
 
 
 def log_softmax(logits):

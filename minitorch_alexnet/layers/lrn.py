@@ -6,12 +6,14 @@ over the `size` channels j centred on i, clipped at the ends: a map that answers
 its neighbours at the same place.
 """
 
+from numbers import Real
+
 import numpy as np
 
 from ..device import array_module, fuse
-from ..errors import ShapeError
+from ..errors import ShapeError, UserError
 from ..kernels import window_sum
-from .base import Layer, expect_maps
+from .base import Layer, expect_maps, expect_whole
 
 
 class LocalResponseNorm(Layer):
@@ -28,6 +30,9 @@ class LocalResponseNorm(Layer):
 
     def __init__(self, size=5, alpha=1e-4, beta=0.75, k=2.0, alpha_over_size=False, groups=1):
         super().__init__()
+        expect_whole(self, size=size, groups=groups)
+        if not all(isinstance(number, Real) for number in (alpha, beta, k)):
+            raise UserError(f"LocalResponseNorm: alpha, beta, k must be numbers: {alpha, beta, k}")
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
         self.alpha_over_size, self.groups = alpha_over_size, groups
         if size < 1 or groups < 1:

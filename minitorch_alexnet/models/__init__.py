@@ -2,9 +2,12 @@
 
 import inspect
 
+import numpy as np
+
 from ..device import joined
 from ..errors import UserError
 from ..graph import Graph
+from ..words import unknown
 from . import alexnet as family
 from .fashion import fashion
 
@@ -28,8 +31,8 @@ FOR_STANDARDIZED = ("fashion", "fashion-alexnet")
 
 def options_of(name: str) -> list[str]:
     """What build can set of a model. UserError on an unknown name."""
-    if name not in MODELS:
-        raise UserError(f"unknown model {name!r}: expected one of {', '.join(MODELS)}")
+    if not isinstance(name, str) or name not in MODELS:
+        raise UserError(unknown("model", name, MODELS))
     return list(inspect.signature(MODELS[name]).parameters)
 
 
@@ -41,6 +44,9 @@ def build(name: str, **options) -> Graph:
     known = options_of(name)
     if "devices" in options:
         options["devices"] = joined(options["devices"])
-    if unknown := options.keys() - set(known):
-        raise UserError(f"{name} has no {min(unknown)} to choose, but {', '.join(known)}")
+    if others := options.keys() - set(known):
+        raise UserError(f"{name} has no {min(others)} to choose, but {', '.join(known)}")
+    for size in options.keys() & {"num_classes", "channels", "size"}:
+        if not isinstance(options[size], int | np.integer):
+            raise UserError(f"{size} must be a whole number, got {options[size]!r}")
     return MODELS[name](**options)

@@ -8,6 +8,7 @@ from ..experiments.experiment import Measure
 from ..experiments.report import difference
 from ..experiments.reproduction import Outcome
 from .figure import Figure
+from .text import fit, plain
 
 ARMS = ("#0072B2", "#D55E00")  # Okabe and Ito's blue and vermilion
 DPI = 120
@@ -21,7 +22,9 @@ def experiment(outcome: Outcome) -> Figure:
     measures, raced = outcome.experiment.measures, "curve" in outcome.rows[0]
     widths = [1.8] * raced + [1.0] * len(measures)
     figure = Figure((max(4.4, 3.5 * sum(widths)), 4.2), DPI, layout="constrained")
-    figure.suptitle(f"{outcome.experiment.title}: {outcome.plan.data}", fontsize=10)
+    figure.suptitle(
+        f"{outcome.experiment.title}: {plain(fit(outcome.plan.data, 3, 10))}", fontsize=10
+    )
     first, *others = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     if raced:
         _draw_curves(first, outcome)

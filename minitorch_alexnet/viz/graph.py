@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from matplotlib.path import Path
 
-from ..graph import IMAGE, Graph, Node
+from ..graph import IMAGE, Graph, Node, expect_graph
 from ..layers import (
     Concat,
     Conv2d,
@@ -32,7 +32,8 @@ from ..layers import (
 from ..layers.base import short
 from ..summary import crossings
 from .figure import Figure
-from .run import DPI, fit, inches
+from .run import DPI
+from .text import fit, inches
 
 SLIM = {  # what a slim line says of a layer; one of any other kind gets a box
     ReLU: lambda layer: "ReLU",
@@ -140,6 +141,7 @@ def network(net: Graph) -> Figure:
     others a slim line below it. A coloured arrow is a Copy: it says what one image moves forward,
     and what of its gradient comes back, in float32.
     """
+    expect_graph(net, "network")
     nodes = {IMAGE: Node(IMAGE, Layer(), (), net.input_shape, net.device, "")} | net.nodes
     places = _places(nodes)
     columns = sorted(dict.fromkeys(places.values()), key=lambda place: place[0])

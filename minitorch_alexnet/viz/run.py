@@ -7,15 +7,16 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..errors import ShapeError, UserError
-from .figure import Figure
+from .figure import Figure, expect_names, numbers, pixels
+from .text import fit, legible, plain
 
 TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion
 DPI = 120
+PARTS = ("train", "validation")
+CURVES = ("epoch", "learning_rate", *(f"{p}_{of}" for p in PARTS for of in ("loss", "accuracy")))
 MAX_WRITTEN = 20  # with more classes than this a confusion matrix is colours alone
 
 
@@ -27,7 +28,12 @@ def curves(history: list[dict]) -> Figure:
     """
     if not history:
         raise UserError("the history has no rows: train for an epoch first")
-    column = {key: np.array([row[key] for row in history], float) for key in history[0]}
+    try:
+        column = {key: np.array([row[key] for row in history], float) for key in CURVES}
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise UserError(f"expected a trainer's history, rows of {', '.join(CURVES)}") from None
+    if not all(np.isfinite(column[key]).all() for key in ("epoch", "learning_rate")):
+        raise UserError("epochs and learning rates must be finite")
     epochs, rates = column["epoch"], column["learning_rate"]
     look = {"marker": "o" if len(history) <= 20 else "", "ms": 4}  # one epoch makes no line
 
@@ -67,8 +73,12 @@ def filters(weight: np.ndarray, names: Sequence[str] = ("",)) -> Figure:
 
     Raises ShapeError on kernels that are no pictures, or not as many for each tower.
     """
+    weight = numbers(weight, "kernels")
+    names = (names,) if isinstance(names, str) else names
     if weight.ndim != 4 or weight.shape[1] not in (1, 3) or not weight.size:
         raise ShapeError(f"expected kernels (O, 1 or 3, kh, kw) to draw, got {weight.shape}")
+    if not np.isfinite(weight).all():
+        raise ShapeError("kernels with nan or inf are no pictures")
     if not names or len(weight) % len(names):
         raise ShapeError(f"{len(weight)} kernels are not {len(names)} equal parts: {names}")
     number, channels, height, width = weight.shape
@@ -112,11 +122,13 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     matrix: (K, K) int counts, row the true class, column the predicted one; a colour is a
             count's share of its row. Up to 20 classes the counts and accuracies are written out.
     """
-    classes = len(class_names)
-    if matrix.shape != (classes, classes):
-        raise ShapeError(f"expected counts {(classes, classes)}, got {matrix.shape}")
+    matrix = numbers(matrix, "counts")
+    classes = len(matrix) if matrix.ndim else 0
+    if matrix.shape != (classes, classes) or not classes or not (matrix >= 0).all():
+        raise ShapeError(f"expected counts (classes, classes), none negative, got {matrix.shape}")
+    expect_names(class_names, classes)
     seen, right = matrix.sum(axis=1), matrix.trace()
-    shares = 100 * matrix / np.maximum(seen, 1)[:, None]
+    shares = 100.0 * matrix / np.maximum(seen, 1)[:, None]
     errors = np.ma.array(shares, mask=np.eye(classes, dtype=bool))
 
     written = classes <= MAX_WRITTEN
@@ -153,15 +165,32 @@ def mistakes(
     probabilities: np.ndarray,
     class_names: Sequence[str],
     count: int = 24,
-    ends: tuple[float, float] = (0, 255),
+    ends: tuple[float, float] | None = None,
 ) -> Figure:
     """The pictures the net got wrong and was surest of, the surest first.
 
     images: (N, 1 or 3, H, W);  labels: (N,) int;  probabilities: (N, K) floats, 0 … 1
-    ends: black and white, in images that are not uint8
+    ends: black and white, in images that are not uint8; default: of the usual scale they are on
+
+    Raises ShapeError on what is no picture or does not fit, UserError on what is no array.
     """
+    if isinstance(images, list | tuple) or not hasattr(images, "ndim"):
+        images = numbers(images, "images")
+    labels, probabilities = numbers(labels, "labels"), numbers(probabilities, "probabilities")
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ShapeError(f"expected images (N, 1 or 3, H, W) to draw, got {images.shape}")
+    if probabilities.ndim != 2 or not labels.shape == probabilities.shape[:1] == (len(images),):
+        raise ShapeError(
+            f"expected labels (N,) and probabilities (N, classes) of {len(images)} images, got"
+            f" {labels.shape} and {probabilities.shape}"
+        )
+    expect_names(class_names, probabilities.shape[1])
+    if ((labels < 0) | (labels >= len(class_names))).any():
+        raise ShapeError(f"labels must be in 0…{len(class_names) - 1}")
+    if ((probabilities < 0) | (probabilities > 1.001)).any():
+        raise ShapeError("probabilities must be in 0 … 1: the softmax of the net's output")
+    if count < 1:
+        raise UserError(f"count must be at least 1, got {count}")
     answers, sureness = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(answers != labels)
     shown = wrong[np.argsort(-sureness[wrong], kind="stable")][:count]
@@ -173,14 +202,11 @@ def mistakes(
         return figure
     told = f"mistakes: {len(wrong)} in {len(labels)} images, the surest {len(shown)} here"
     figure.suptitle(f"{told}\ntrue class → predicted class, its probability", fontsize=10)
-    for place, i in enumerate(shown, start=1):
+    pictures = pixels(images[shown], ends)
+    for place, (i, picture) in enumerate(zip(shown, pictures, strict=True), start=1):
         axes = figure.add_subplot(rows, columns, place)
         axes.set_axis_off()
-        image = images[i]
-        if image.dtype != np.uint8:
-            shades = 255.0 * (image - ends[0]) / (ends[1] - ends[0] or 1)
-            image = shades.clip(0, 255).round().astype(np.uint8)
-        axes.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(picture.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
         true, answer = (_label(class_names[k], 16) for k in (labels[i], answers[i]))
         axes.set_title(f"{true}\n→ {answer} {100 * sureness[i]:.0f} %", fontsize=8)
     return figure
@@ -194,13 +220,17 @@ def neighbours(
 ) -> Figure:
     """A row a query: the image asked about, a gap, and what was found for it, the nearest first.
 
-    Every image is (1 or 3, H, W) uint8, of any size; found and found_titles have a list a query.
+    Every image is (1 or 3, H, W), of any size, and on a scale of its own if it is not uint8.
+    found and found_titles have a list a query.
     Titles may have several lines; each is cut to what there is room for.
 
     Raises UserError without a query, ShapeError on what is no picture.
     """
-    if not len(queries):
+    if queries is None or not len(queries):
         raise UserError("there is no image to draw the neighbours of")
+    lengths = [len(queries), len(query_titles), len(found), len(found_titles)]
+    if len(set(lengths)) > 1 or list(map(len, found)) != list(map(len, found_titles)):
+        raise ShapeError("expected a title an image, and a list of what was found a query")
     rows, most = len(queries), max(map(len, found), default=0)
     figure = Figure((1.75 * (most + 1) + 0.4, 2.1 * rows + 0.5), DPI, layout="constrained")
     grid = figure.add_gridspec(rows, most + 2, width_ratios=[1, 0.2, *[1] * most])
@@ -214,28 +244,17 @@ def neighbours(
 
 
 def _draw_image(axes: Axes, image: np.ndarray, title: str) -> None:
-    if image.ndim != 3 or len(image) not in (1, 3):
+    image = numbers(image, "an image")
+    if image.ndim != 3 or len(image) not in (1, 3) or not image.size:
         raise ShapeError(f"expected images (1 or 3, H, W) to draw, got {image.shape}")
+    image = pixels(image)
     axes.set_axis_off()
     axes.imshow(image.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
-    lines = (fit(line, 1.65, 8).replace("$", r"\$") for line in title.splitlines())
+    lines = (plain(fit(line, 1.65, 8)) for line in str(title).splitlines())
     axes.set_title("\n".join(lines), fontsize=8)
 
 
 def _label(name: str, longest: int) -> str:
-    """The name as plain text: cut to so many characters, and a $ begins no formula."""
-    return (name if len(name) <= longest else name[: longest - 1] + "…").replace("$", r"\$")
-
-
-def fit(text: str, room: float, size: float, weight: str = "normal") -> str:
-    """The text, cut to so many inches' width at a font size in points."""
-    cut = text[:100]
-    while len(cut) > 1 and inches(cut, size, weight) > room:
-        cut = cut[:-2] + "…"
-    return cut
-
-
-def inches(text: str, size: float, weight: str = "normal") -> float:
-    """How wide a plain text will be."""
-    font = FontProperties(size=size, weight=weight)
-    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+    """The name as plain text, cut to so many characters."""
+    name = legible(str(name))
+    return plain(name if len(name) <= longest else name[: longest - 1] + "…")

@@ -5,6 +5,7 @@ import numpy as np
 from ..timing import Timing
 from .figure import Figure
 from .run import DPI
+from .text import fit, plain
 
 FORWARD, BACKWARD = "#0072B2", "#E69F00"  # Okabe and Ito's blue and orange
 
@@ -25,8 +26,8 @@ def layer_bars(timing: Timing, title: str = "") -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(loc="lower right", frameon=False)
     axes.set_title(
-        f"{title}\n{timing.share:.0%} of the machine's {np.median(timing.limit) / 1e9:,.0f}"
-        " GFLOP/s in large matrix products",
+        f"{plain(fit(title, 7, 10))}\n{timing.share:.0%} of the machine's"
+        f" {np.median(timing.limit) / 1e9:,.0f} GFLOP/s in large matrix products",
         size=10,
         loc="left",
     )

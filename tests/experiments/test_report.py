@@ -2,7 +2,10 @@
 
 import csv
 import io
+import re
+import shlex
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from minitorch_alexnet.experiments import EXPERIMENTS, find
 from minitorch_alexnet.experiments.report import csv_text, difference, page, report
 from minitorch_alexnet.experiments.reproduction import Outcome, Plan
 from minitorch_alexnet.experiments.statistics import RULE
+from minitorch_alexnet.words import printable
 
 
 def plan_of(experiment, seeds=3):
@@ -177,3 +181,43 @@ def test_the_race_is_drawn_before_its_times():
     assert race.get_xlabel() == "epoch"
     assert [text.get_text() for text in race.get_legend().get_texts()] == ["ReLU", "tanh"]
     assert times.get_title() == "6.00 [6.00, 6.00] times\nagrees"
+
+
+AWKWARD = ["a|b", "`c`", "``", "<b>", "d\ne", "\x1b[31m", "*f*", "[g](h)", "i\\j", "k l", "\udce9"]
+
+
+@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
+def test_the_name_of_the_data_changes_nothing_in_the_page(lrn, name):
+    plain = report(lrn)
+    text = report(replace(lrn, plan=replace(lrn.plan, data=name)))
+    text.encode()
+    assert len(text.splitlines()) == len(plain.splitlines())
+    assert [line.count("|") for line in text.splitlines() if line[0:1] == "|"] == [
+        line.count("|") for line in plain.splitlines() if line[0:1] == "|"
+    ]
+    (data,) = (line for line in text.splitlines() if line.startswith("- Data: "))
+    shown = data.removeprefix("- Data: ").split("; 12,345")[0]
+    assert re.sub(r"\\(.)", r"\1", shown) == printable(name)  # as Markdown shows it
+    assert not re.search(r"(?<!\\)[`|<*\[\]]", shown.replace("\\\\", ""))
+    (again,) = (line for line in text.splitlines() if line.startswith("- Again: "))
+    fence, code = re.match(r"- Again: (`+) ?(.*?) ?\1(?!`)\. Seed", again).groups()
+    assert fence not in code
+    if name == printable(name):
+        assert shlex.split(code)[-4:] == ["--data", name, "--seeds", "3"]
+
+
+def test_the_page_of_all_has_names_and_reasons_that_change_nothing(lrn):
+    odd = replace(lrn, plan=replace(lrn.plan, data="a|b\n# c"))
+    text = page([odd], {find("dropout"): "no |, no <b>\nnot even two lines"})
+    assert "On a\\|b\\\\n# c, 3 seeds" in text
+    assert "Reason: no \\|, no \\<b>\\\\nnot even" in text
+    assert len(text.splitlines()) == len(page([lrn], {find("dropout"): "why"}).splitlines())
+
+
+def test_the_figure_of_data_with_an_odd_name():
+    outcome = outcome_of("lrn", {"test_error": ([11, 12, 13], [12, 14, 16])})
+    figure = viz.experiment(replace(outcome, plan=replace(outcome.plan, data="$x^2$ \x00 \ud800")))
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg")
+    ElementTree.fromstring(svg.getvalue())
+    assert figure.get_suptitle().endswith(r"\$x^2\$ \x00 \ud800")

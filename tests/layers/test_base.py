@@ -13,7 +13,7 @@ from minitorch_alexnet import layers
 from minitorch_alexnet.errors import ShapeError, UserError
 from minitorch_alexnet.gradcheck import check_layer
 from minitorch_alexnet.kernels import in_order
-from minitorch_alexnet.layers import Conv2d, Dropout, Layer, Linear, Parameter
+from minitorch_alexnet.layers import Conv2d, Dropout, Layer, Linear, LocalResponseNorm, Parameter
 from minitorch_alexnet.layers.base import as_padding, as_pair, short
 from minitorch_alexnet.layers.cases import cases
 
@@ -323,3 +323,66 @@ def test_the_shortest_way_to_say_a_pair():
         assert as_padding(short(value)) == value
     assert short(((2, 2), (2, 2))) == 2
     assert short((3, 2)) == (3, 2)
+
+
+@pytest.mark.parametrize("x", [[[1.0, 2.0]], None, "ab", 3.0, np.float32(3)], ids=repr)
+@every_layer
+def test_what_is_no_array_is_refused(case, x):
+    layer, shapes = cases(np.random.default_rng(0))[case]
+    with pytest.raises(UserError, match="input must be an array, got"):
+        layer.forward(*[x] * len(shapes))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv2d(1.0, 4, 3),
+        lambda: Conv2d("1", 4, 3),
+        lambda: Conv2d(1, None, 3),
+        lambda: Conv2d(2, 4, 3, groups=2.0),
+        lambda: Conv2d(1, 4, (3.0, 3)),
+        lambda: Conv2d(1, 4, 3, stride=(1, 1.5)),
+        lambda: Conv2d(1, 4, 3, padding="same"),
+        lambda: Conv2d(1, 4, 3, padding=((1, 1.0), 1)),
+        lambda: Linear(8 * 22 / 2, 10),
+        lambda: Linear((4, 6, 6), 10),
+        lambda: Linear(4, "10"),
+        lambda: LocalResponseNorm(5.0),
+        lambda: LocalResponseNorm(5, groups="2"),
+    ],
+)
+def test_sizes_are_whole_numbers(make):
+    with pytest.raises(ShapeError, match="whole number"):
+        make()
+    assert Linear(np.int64(4), np.uint8(3)).output_shape((4,)) == (3,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Dropout("0.5"),
+        lambda: Dropout(None),
+        lambda: LocalResponseNorm(5, alpha="a"),
+        lambda: LocalResponseNorm(5, beta=None),
+    ],
+)
+def test_settings_are_numbers(make):
+    with pytest.raises(UserError, match=r"Dropout: p|LocalResponseNorm: alpha"):
+        make()
+
+
+@pytest.mark.parametrize("rng", [0, 42, True, "seed"])
+def test_a_generator_is_no_seed(rng):
+    for make in (
+        lambda: Conv2d(1, 1, 1, rng=rng),
+        lambda: Linear(1, 1, rng),
+        lambda: Dropout(rng=rng),
+    ):
+        with pytest.raises(UserError, match="rng must be like"):
+            make()
+
+
+@pytest.mark.parametrize("data", [[1.0, 2.0], (1,), range(3)])
+def test_a_parameter_is_an_array(data):
+    with pytest.raises(UserError, match="must be an array"):
+        Parameter(data)

@@ -148,3 +148,31 @@ def test_logits_must_be_a_table_of_floating_point():
         SoftmaxCrossEntropy().forward(normal(4), [0, 1, 2, 3])
     with pytest.raises(UserError, match="floating"):
         SoftmaxCrossEntropy().forward(np.ones((2, 4), np.int64), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.eye(3), r"labels.argmax\(axis=1\)"),
+        (np.array([[0], [1], [2]]), r"labels.ravel\(\)"),
+        ([[0], [1, 2], [0]], "labels must be"),
+        (None, r"labels \(n,\)"),
+        ([0.0, 1.0, 2.0], "integers"),
+        (["a", "b", "c"], "integers"),
+        ([1, 2, 3], "0…2, got 1…3"),
+    ],
+)
+def test_labels_in_another_form_are_refused_with_the_way_out(labels, message):
+    with pytest.raises(UserError, match=message):
+        SoftmaxCrossEntropy().forward(np.eye(3), labels)
+
+
+@pytest.mark.parametrize("logits", [[[1.0, 2.0]], None, 1.0])
+def test_logits_are_an_array(logits):
+    with pytest.raises(UserError, match="logits must be an array"):
+        SoftmaxCrossEntropy().forward(logits, [0])
+
+
+def test_of_no_image_there_is_no_loss():
+    with pytest.raises(ShapeError, match="at least one image"):
+        SoftmaxCrossEntropy().forward(np.zeros((0, 3)), [])

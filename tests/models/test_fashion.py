@@ -78,3 +78,31 @@ def test_an_unknown_model_is_refused_with_the_names_there_are():
         UserError, match=f"unknown model 'resnet': expected one of {'.*'.join(MODELS)}"
     ):
         build("resnet")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Fashion", "fashion"),
+        ("ALEXNET", "alexnet"),
+        ("alexnet_small", "alexnet-small"),
+        ("cafenet", "caffenet"),
+    ],
+)
+def test_a_name_that_is_nearly_one_is_told(name, meant):
+    with pytest.raises(UserError, match=rf"did you mean {meant}\?"):
+        build(name)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["fashion"], build])
+def test_a_models_name_is_text(name):
+    with pytest.raises(UserError, match="unknown model"):
+        build(name)
+
+
+@pytest.mark.parametrize("option", ["num_classes", "channels", "size"])
+@pytest.mark.parametrize("value", [10.0, "28", None, (28, 28)])
+def test_numbers_to_build_with_are_whole(option, value):
+    with pytest.raises(UserError, match=f"{option} must be a whole number"):
+        build("fashion", **{option: value})
+    assert build("fashion", num_classes=np.int64(3)).last.shape == (3,)
