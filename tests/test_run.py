@@ -423,7 +423,7 @@ def test_weights_that_are_no_numbers(half_way, value):
     weight[1, 2] = value
     change({"weights/fc8.weight": weight})
     for read in (resumed, lambda: load_run(folder)):
-        with pytest.raises(CheckpointError, match="fc8.* is not finite"):
+        with pytest.raises(CheckpointError, match=r"fc8.* is not finite"):
             read()
 
 
