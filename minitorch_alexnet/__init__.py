@@ -13,7 +13,7 @@ from .summary import summary
 from .train import Trainer
 from .workers import keep_freed_memory, set_threads
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "SGD",
     "ArrayDataset",
