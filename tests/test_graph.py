@@ -530,8 +530,22 @@ def test_what_is_no_array_is_named_and_refused(images):
             call(images)
     net = small()
     net.forward(IMAGES)
-    with pytest.raises(UserError, match="must be an array"):
+    with pytest.raises(UserError, match=rf"loss.backward\(\) gives, got {named}"):
         net.backward(images)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: p.update(weight=np.ones((4, 3, 3, 3))), "conv1: its weight must be a Parameter"),
+        (lambda p: setattr(p["weight"], "data", [1.0]), "conv1: the data of its weight .*a list"),
+    ],
+)
+def test_weights_that_are_no_arrays_are_named(spoil, message):
+    net = small()
+    spoil(net["conv1"].params)
+    with pytest.raises(UserError, match=message):
+        net(IMAGES)
 
 
 def test_the_axes_are_named_where_they_are_in_another_order():
