@@ -245,7 +245,7 @@ class Graph:
             raise ShapeError("the net needs at least one image, got an empty batch")
         if not np.issubdtype(images.dtype, np.floating):
             raise UserError(
-                f"{wanted} in floating point, normalised as in its training, got {images.dtype};"
+                f"{wanted} in floating point, normalised as in its training, got {images.dtype}:"
                 " trainer.predict and load_run(folder).predict take pictures as they are"
             )
         for node in self.nodes.values():
