@@ -63,5 +63,7 @@ def freeze(net: Graph, layers: str, taken: Iterable[str] = ()) -> None:
             raise UserError(f"freeze: {name} starts anew and has to learn")
         for parameter in chosen:
             parameter.lr_scale = 0
+    if not net.named_parameters():
+        raise UserError("the net has no layer that learns: add some")
     if all(p.frozen for p in net.named_parameters().values()):
         raise UserError("freeze: no layer is left that learns")

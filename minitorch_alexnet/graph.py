@@ -22,12 +22,12 @@ from .init import he
 from .kernels import in_order
 from .layers import Copy, Layer, Parameter
 from .layers.base import (
-    expect_array,
     expect_call,
     expect_drawn,
     expect_gradients,
     expect_layer,
     expect_pair,
+    is_array,
     undrawn,
 )
 from .streams import stream
@@ -233,7 +233,7 @@ class Graph:
         if not self.nodes:
             raise UserError("the net has no layers yet: add some")
         wanted = f"the net takes images (n, {', '.join(map(str, self.input_shape))})"
-        if array_module(images) is np and not isinstance(images, np.ndarray):
+        if not is_array(images):
             raise UserError(
                 f"{wanted} as one array, got {kind_of(images)}: give it np.asarray(images,"
                 " np.float32), or the batches of a Loader one by one"
@@ -245,9 +245,11 @@ class Graph:
             raise ShapeError("the net needs at least one image, got an empty batch")
         if not np.issubdtype(images.dtype, np.floating):
             raise UserError(
-                f"{wanted} in floating point, normalised as in its training, got {images.dtype};"
+                f"{wanted} in floating point, normalised as in its training, got {images.dtype}:"
                 " trainer.predict and load_run(folder).predict take pictures as they are"
             )
+        for node in self.nodes.values():
+            expect_layer(node.layer, node.name)
         dtypes = {p.data.dtype for p in self.named_parameters().values()}
         if len(dtypes) == 1 and images.dtype not in dtypes:
             (dtype,) = dtypes
@@ -304,7 +306,11 @@ class Graph:
                 "the net's backward needs a forward(train=True) before it, a new one each time"
             )
         tape, dtype = self._tape
-        expect_array(dy, "the loss's derivative by the output")
+        if not is_array(dy):
+            raise UserError(
+                "the net's backward takes the loss's derivative by its output, such as"
+                f" loss.backward() gives, got {kind_of(dy)}"
+            )
         if dy.shape != (expected := (tape[-1].images, *self.last.shape)):
             raise ShapeError(
                 f"backward needs the loss's derivative by {self.last.name}'s output, {expected},"

@@ -31,6 +31,7 @@ from .run import (
     load_run,
 )
 from .streams import stream
+from .words import kind_of
 
 PROGRESS = ("epoch", "batch", "seen", "correct", "loss_sum", "seconds", "finished", "history")
 READ_STEPS = 20  # losses that a GPU may owe us
@@ -62,6 +63,7 @@ class Trainer:
         net: Graph | None = None,
         validation: ArrayDataset | ImageFolder | None = None,
     ):
+        _expect_trainable(dataset, config, net, validation)
         config = config or Config()
         if dataset.num_classes < 2:
             raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
@@ -379,6 +381,29 @@ class Trainer:
 
 
 # ---- the images ------------------------------------------------------------------------------
+
+
+def _expect_trainable(dataset, config, net, validation) -> None:
+    """UserError where a Trainer is given something else than it takes."""
+    data = ArrayDataset | ImageFolder
+    for value, kinds, what in (
+        (
+            dataset,
+            data,
+            "the first must be a data set, such as ArrayDataset(images, labels)",
+        ),
+        (config, Config | None, "config must be a Config"),
+        (net, Graph | None, 'net must be a Graph, such as build("fashion")'),
+        (validation, data | None, "validation must be a data set, such as the first"),
+    ):
+        if not isinstance(value, kinds):
+            raise UserError(f"Trainer: {what}, got {kind_of(value)}")
+    if net and len(shape := net.last.shape) != 1:
+        raise UserError(f"Trainer: the net's output must be (classes,), got {shape}: add a Linear")
+    if net and shape[0] < dataset.num_classes:
+        raise UserError(
+            f"Trainer: {shape[0]} outputs are too few for {dataset.num_classes} classes"
+        )
 
 
 def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:

@@ -272,8 +272,8 @@ if hasattr(os, "register_at_fork"):
 def set_threads(threads: int) -> None:
     """Compute with this many threads from now on (1 or more)."""
     global _workers
-    if threads < 1:
-        raise UserError(f"the number of threads must be at least 1, got {threads}")
+    if not isinstance(threads, int) or threads < 1:
+        raise UserError(f"the number of threads must be at least 1, got {threads!r}")
     if threads > MOST_THREADS:
         raise UserError(f"the number of threads must be at most {MOST_THREADS}, got {threads}")
     _workers = Workers(threads)

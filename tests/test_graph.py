@@ -197,6 +197,13 @@ def test_a_net_without_numbers_has_no_state():
             ask(twins(seed=None))
 
 
+class OfOne(Concat):
+    """Reads as many inputs as one likes, but has a shape for one alone."""
+
+    def output_shape(self, shape):
+        return shape
+
+
 def small():
     net = Graph((3, 8, 8))
     net.add("conv1", Conv2d(3, 4, 3))
@@ -219,6 +226,7 @@ def small():
         (lambda n: n.add("conv2", Conv2d(4, 4, 3), ("conv1",) * 2), UserError, "take 2 inputs"),
         (lambda n: n.add("relu", ReLU(), ("conv1",) * 2), UserError, "take 2 inputs"),
         (lambda n: n.add("flat", Flatten(), ("conv1",) * 3), UserError, "take 3 inputs"),
+        (lambda n: n.add("cat", OfOne(), ("conv1",) * 2), UserError, "output_shape does not take"),
         (lambda n: n.add("relu", ReLU), UserError, "relu: expected a layer.*the class ReLU"),
         (lambda n: n.add("relu", np.tanh), UserError, "relu: expected a layer.*ufunc"),
         (lambda n: n.add("relu", None), UserError, "relu: expected a layer.*None"),
@@ -530,8 +538,22 @@ def test_what_is_no_array_is_named_and_refused(images):
             call(images)
     net = small()
     net.forward(IMAGES)
-    with pytest.raises(UserError, match="must be an array"):
+    with pytest.raises(UserError, match=rf"loss.backward\(\) gives, got {named}"):
         net.backward(images)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda p: p.update(weight=np.ones((4, 3, 3, 3))), "conv1: its weight must be a Parameter"),
+        (lambda p: setattr(p["weight"], "data", [1.0]), "conv1: the data of its weight .*a list"),
+    ],
+)
+def test_weights_that_are_no_arrays_are_named(spoil, message):
+    net = small()
+    spoil(net["conv1"].params)
+    with pytest.raises(UserError, match=message):
+        net(IMAGES)
 
 
 def test_the_axes_are_named_where_they_are_in_another_order():

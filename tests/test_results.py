@@ -9,6 +9,7 @@ import pytest
 from command import FILES, listed, picture
 from small import a_small_net
 
+from minitorch_alexnet import viz
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import UserError
@@ -90,6 +91,18 @@ def test_pictures_of_floats_are_drawn_as_they_look(garments, tmp_path, scale):
         keep_results(trainer, data)
         told.append(picture(trainer.folder / "mistakes.png"))
     np.testing.assert_allclose(*told, atol=1)
+
+
+def test_mistakes_are_on_the_scale_of_the_whole_set(garments, tmp_path, monkeypatch):
+    data = ArrayDataset(garments.images / 20.0 - 3, garments.labels)
+    mistakes, given = viz.mistakes, []
+    monkeypatch.setattr(
+        viz, "mistakes", lambda *a, ends=None: given.append(ends) or mistakes(*a, ends=ends)
+    )
+    trainer = Trainer(data, CONFIG, tmp_path, net=fresh())
+    trainer.fit()
+    keep_results(trainer, data)
+    assert given == [data.span.scale]
 
 
 def fresh():

@@ -17,7 +17,7 @@ from minitorch_alexnet.device import Device
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.evaluate import evaluate
 from minitorch_alexnet.graph import Graph
-from minitorch_alexnet.layers import Flatten, Linear, SoftmaxCrossEntropy
+from minitorch_alexnet.layers import Flatten, Linear, ReLU, SoftmaxCrossEntropy
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
 from minitorch_alexnet.run import read_config
@@ -522,3 +522,23 @@ def test_classes_without_an_image_are_known():
     dataset = ArrayDataset(photographs().images, photographs().labels % 2, ["a", "b", "c"])
     assert absent(dataset) == ["c"]
     assert absent(dataset.subset(dataset.labels == 1)) == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([a_small_net()], {}, "a data set.* got a Graph"),
+        ([photographs().images, photographs().labels], {}, "a data set.* got an array"),
+        ([photographs(), {"epochs": 1}], {}, "a Config, got a dict"),
+        ([photographs(), "quick"], {}, "a Config, got a str"),
+        ([photographs()], {"net": "fashion"}, "a Graph.* got a str"),
+        ([photographs()], {"net": Graph}, "a Graph.* the class Graph"),
+        ([photographs()], {"validation": 0.1}, "validation must be a data set.* a float"),
+        ([photographs()], {"net": Graph((3, 20, 20))}, "no layers"),
+        ([photographs()], {"net": Graph.of((3, 20, 20), [ReLU()])}, r"\(classes,\)"),
+        ([photographs()], {"net": Graph.of((1200,), [Linear(1200, 2)])}, "2 outputs .* 3 classes"),
+    ],
+)
+def test_what_a_trainer_cannot_take_is_named(arguments, options, message):
+    with pytest.raises(UserError, match=message):
+        Trainer(*arguments, **options)

@@ -1145,7 +1145,7 @@ AWKWARD = [
     "]]>",
     "--",
     "$x$",
-    r"$\frac{",
+    r"$\frac{$",
     "100 %",
     "M" * 5000,
     "",
@@ -1247,6 +1247,12 @@ def test_pictures_of_any_scale_show_the_same(scale, channels):
         for axes, twin in zip(one.axes, other.axes, strict=True):
             shown, too = (a.images[0].get_array().astype(int) for a in (axes, twin))
             assert abs(shown - too).max() <= 1
+
+
+def test_black_and_white_may_be_said():
+    images = np.array([0.0, 0.25, 1.0, 3.0]).reshape(1, 1, 2, 2)
+    figure = viz.mistakes(images, np.zeros(1, int), np.eye(2)[[1]], ["a", "b"], ends=(0, 2))
+    assert figure.axes[0].images[0].get_array().ravel().tolist() == [0, 32, 128, 255]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -647,3 +647,9 @@ def test_a_net_may_stand_in_a_layer(set_threads):
     asking.join(30)
     assert found, "each waits for the other"
     np.testing.assert_array_equal(found[0], inner(x))
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", None])
+def test_threads_are_a_whole_number(threads, set_threads):
+    with pytest.raises(UserError, match="number of threads must be at least 1"):
+        set_threads(threads)

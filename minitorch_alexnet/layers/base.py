@@ -119,6 +119,7 @@ def expect_layer(layer, name: str) -> None:
     for kind, parameter in params.items():
         if not isinstance(parameter, Parameter):
             raise UserError(f"{name}: its {kind} must be a Parameter(…), got {kind_of(parameter)}")
+        expect_array(parameter.data, f"{name}: the data of its {kind}")
 
 
 def expect_call(layer: Layer, method: str, *inputs, **options) -> None:
@@ -159,9 +160,14 @@ def expect_drawn(who, params: dict[str, Parameter]) -> None:
             )
 
 
+def is_array(x) -> bool:
+    """Is x an array, of NumPy's or CuPy's?"""
+    return isinstance(x, np.ndarray) or array_module(x) is not np
+
+
 def expect_array(x, what: str) -> None:
-    """UserError unless x is an array of NumPy's or CuPy's."""
-    if array_module(x) is np and not isinstance(x, np.ndarray):
+    """UserError unless x is one."""
+    if not is_array(x):
         raise UserError(
             f"{what} must be an array, got {kind_of(x)}; np.asarray(…, np.float32) makes one of"
             " lists of numbers"
