@@ -284,8 +284,8 @@ def get_workers() -> Workers:
     if workers := _workers:
         return workers
     asked = os.environ.get("MINITORCH_ALEXNET_THREADS", "")
-    if asked and not asked.isdecimal():
-        raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked!r}")
+    if asked and not (asked.isdecimal() and len(asked) < 10):  # of thousands of digits int() fails
+        raise UserError(f"MINITORCH_ALEXNET_THREADS must be a whole number, got {asked[:40]!r}")
     set_threads(int(asked) if asked else usual_threads())
     return get_workers()
 

@@ -41,7 +41,6 @@ from minitorch_alexnet.data.photo import as_photo, examine
 from minitorch_alexnet.data.prepare import prepare
 from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.errors import UserError
-from minitorch_alexnet.evaluate import evaluate, views
 from minitorch_alexnet.experiments.experiment import Experiment, Measure
 from minitorch_alexnet.experiments.report import csv_text, report
 from minitorch_alexnet.experiments.reproduction import Reproduction
@@ -159,12 +158,16 @@ class RunBytes(Kind):
 
     def answer(self):
         run = load_run(self.folder / "run")
-        found = evaluate(run.net, *views(self.test, run.net, run.normalize))
+        found = run.predict(self.test.images)
         trainer = Trainer(self.images, read_config(self.folder / "run"), self.folder / "run")
         trainer.resume()
         trainer.fit()
         weights = [value.tobytes() for value in trainer.net.state_dict().values()]
-        return found.logits.tobytes(), run.class_names, hashlib.sha256(b"".join(weights)).digest()
+        return (
+            found.probabilities.tobytes(),
+            run.class_names,
+            hashlib.sha256(b"".join(weights)).digest(),
+        )
 
     def mutate(self, rng):
         self.path.write_bytes(mutated_bytes(self.path.read_bytes(), rng))
@@ -204,7 +207,7 @@ class Prepared(Kind):
     def answer(self):
         told = []
         for split in image_folder.load(self.folder / "made"):
-            told += [split.class_names, split.deviation, split.covariance.tobytes()]
+            told += [split.num_classes, split.deviation, split.covariance.tobytes()]
             for images, labels in Loader(split, 4, Normalize(split.mean, split.deviation), seed=0):
                 told += [images.tobytes(), labels.tolist()]
         return told

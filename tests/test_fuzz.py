@@ -11,8 +11,8 @@ from minitorch_alexnet.data import cifar10
 from minitorch_alexnet.experiments.reproduction import Reproduction
 
 COUNTS = {
-    "checkpoint": 60, "meta": 80, "prepared": 80, "results": 200, "archive": 300, "tar": 200,
-    "idx": 300, "pictures": 200, "commands": 200,
+    "checkpoint": 100, "meta": 100, "prepared": 300, "results": 300, "archive": 1000, "tar": 600,
+    "idx": 600, "pictures": 600, "commands": 400,
 }  # fmt: skip
 TIMES = int(os.environ.get("MINITORCH_ALEXNET_FUZZ", 1))  # as many, for a long run
 

@@ -368,6 +368,7 @@ def half_way(garments, tmp_path):
         {"config": {"surprise": 1}},
         {"layers": 3},
         {"images": ["x"]},
+        *({"span": span} for span in ("x", [0, "1"], [0, None], [0, float("inf")], {"a": 1})),
     ],
     ids=str,
 )
@@ -391,6 +392,7 @@ ROW = dict.fromkeys(METRICS, 1)
         {"batch": -1},
         {"batch": 10**6},
         {"batch": 2},
+        {"batch": 10**6, "seen": 138},  # all there are
         {"batch": 1.0},
         {"seen": 10**6},
         {"correct": 33},

@@ -325,6 +325,10 @@ def test_threads_come_from_the_environment_else_one_a_core(set_threads, monkeypa
     monkeypatch.setenv("MINITORCH_ALEXNET_THREADS", "many")
     with pytest.raises(UserError, match="THREADS must be a whole number, got 'many'"):
         get_workers()
+    for many in "9" * 9, "9" * 5000:
+        monkeypatch.setenv("MINITORCH_ALEXNET_THREADS", many)
+        with pytest.raises(UserError, match=r"at most 1024|a whole number"):
+            get_workers()
     monkeypatch.delenv("MINITORCH_ALEXNET_THREADS")
     assert get_workers().threads == workers.usual_threads()
     with pytest.raises(UserError, match="at least 1, got 0"):

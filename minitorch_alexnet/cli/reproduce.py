@@ -103,7 +103,7 @@ def _expect_our_page(path: Path) -> None:
     try:
         with open_file(path) as file:
             ours = file.read(100).startswith(PAGE.encode())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # no folder: the experiments will say so
         return
     if not ours:
         raise UserError(f"{path} is there and no page of ours: name another folder with --out")

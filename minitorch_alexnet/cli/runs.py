@@ -120,7 +120,8 @@ def picture_path(asked: str | None, default: Path) -> Path:
     if path.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--out must end with .png or .svg, got {path}")
     in_a_run = (path.parent / "config.json").exists()
-    if path.is_file() and not in_a_run and not is_our_figure(path):
+    ours = path.is_file() and is_our_figure(path)
+    if path.exists() and not in_a_run and not ours:
         raise UserError(f"{path} is there and no picture of ours: name another with --out")
     return path
 

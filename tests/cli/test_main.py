@@ -84,11 +84,13 @@ RUN = [sys.executable, "-m", "minitorch_alexnet"]
 
 def shell(command):
     """Its exit status, its output and its errors; $RUN is the command line."""
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command.replace("$RUN", f"'{RUN[0]}' -m {RUN[2]}")],
         capture_output=True,
         text=True,
         timeout=120,
+        env=buffered,
     )
     return done.returncode, done.stdout, done.stderr
 
