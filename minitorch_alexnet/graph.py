@@ -107,10 +107,9 @@ class Graph:
 
     def __repr__(self) -> str:
         count = sum(p.data.size for p in self.named_parameters().values())
-        devices = dict.fromkeys((self.device, *(node.device for node in self.nodes.values())))
         return (
             f"Graph({self.input_shape}, nodes: {len(self.nodes)}, parameters: {count:,},"
-            f" on {_list(devices)})"
+            f" on {_list(self.devices)})"
         )
 
     # ---- building ----------------------------------------------------------------------------
