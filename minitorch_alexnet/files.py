@@ -16,6 +16,8 @@ from filelock import FileLock, Timeout
 
 from .errors import UserError
 
+PARTS = f".{16 * '[0-9a-f]'}.part"  # the names of files that are being written
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[BinaryIO]:
@@ -56,7 +58,7 @@ class Lock:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file.acquire()
-            for part in self.folder.glob(".*.part"):  # of processes that were killed
+            for part in self.folder.glob(PARTS):  # of processes that were killed
                 part.unlink(missing_ok=True)
         except Timeout:
             raise UserError(

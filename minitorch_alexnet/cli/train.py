@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import data
 from ..config import FOLDER_MODEL, FOLDER_RECIPE, RECIPES, SCHEDULES, Config
 from ..data.image_folder import is_prepared
+from ..data.prepare import is_begun
 from ..errors import UserError
 from ..evaluate import Evaluation
 from ..models import MODELS, options_of
@@ -208,7 +209,8 @@ def _check_before_preparing(config: Config) -> None:
     """What is wrong with the options should be said before hours of preparing."""
     if config.source and not Path(config.source, "checkpoint.npz").exists():
         raise UserError(f"--from: there is no run in {config.source}")
-    if "size" in options_of(config.model) and not is_prepared(config.data):
+    begun = is_prepared(config.data) or is_begun(config.data)
+    if "size" in options_of(config.model) and not begun:
         raise UserError(
             f"{config.model} reads small images:"
             f" {command('prepare', config.data, 'OUT', '--size', 64)}, then train --data OUT"

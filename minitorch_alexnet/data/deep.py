@@ -23,6 +23,8 @@ OTHER_ORDER = {  # Pillow's names for 16-bit colours, and for the same with the 
     for bands in ("RGB", "RGBX", "RGBA")
     for order, other in (("L", "B"), ("B", "L"), ("N", ELSEWHERE))
 }
+GREY_ALPHA = "LA;16B"  # of a PNG, in mode RGBA; with no name for the lower bytes alone
+OTHER_ORDER[GREY_ALPHA] = "RGBA"  # so all four bytes of a pixel are read
 
 
 class Largest(NamedTuple):
@@ -48,11 +50,15 @@ def kind_of(image: Image.Image) -> str:
 
 def exchange_bytes(image: Image.Image) -> Image.Image:
     """Of 16-bit colours Pillow keeps the upper bytes; of one that is not loaded yet, the lower."""
+    grey = _raw_mode(image) == GREY_ALPHA
     image.tile = [  # type: ignore[attr-defined]
         getattr(type(tile), "_make", tuple)((*tile[:3], _exchanged(tile[3])))
         for tile in image.tile  # type: ignore[attr-defined]
     ]
-    return image
+    if not grey:
+        return image
+    low, alpha = image.getchannel("G"), image.getchannel("A")
+    return Image.merge("RGBA", (low, low, low, alpha))
 
 
 def largest(image: Image.Image, lower: Image.Image | None) -> Largest:
@@ -124,7 +130,16 @@ def _tiles(
             alpha = values[..., 3] if values.shape[2] == 4 else None
             yield (left, top), values[..., :3], alpha
         else:
-            yield (left, top), values, None
+            yield (left, top), values.view(np.uint32) if _unsigned(image) else values, None
+
+
+def _unsigned(image: Image.Image) -> bool:
+    """A TIFF of 32 bits without a sign, which Pillow's mode I has."""
+    return (
+        (image.format, image.mode) == ("TIFF", "I")
+        and image.tag_v2.get(258) == (32,)  # type: ignore[attr-defined]
+        and image.tag_v2.get(339, (1,)) == (1,)  # type: ignore[attr-defined]
+    )
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from ..errors import DataError
+from ..files import open_file
 from ..words import data_set, printable
 from .deep import LEVELS
 from .span import BYTES
@@ -35,7 +36,7 @@ class Shard:
 
     def __init__(self, path: Path, checksums: np.ndarray | None = None):
         self.path, self.checksums = path, checksums
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             version = np.lib.format.read_magic(file)
             expect("version", version, (1, 0))
             self.shape, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
@@ -216,7 +217,7 @@ def reading(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def reading_arrays(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     """The arrays in an .npz file by name, with `reading`'s errors."""
-    with reading(path), open(path, "rb") as file, np.load(file) as arrays:
+    with reading(path), open_file(path) as file, np.load(file) as arrays:
         yield arrays
 
 

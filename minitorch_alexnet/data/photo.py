@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import io
+import logging
 import os
 import stat
 import warnings
@@ -24,15 +25,21 @@ FORMATS = (
     *("QOI", "PCX", "SGI", "SUN", "PSD", "TGA"),
 )
 PLUGINS = ("pillow_heif", "pillow_avif", "pillow_jxl")  # used where they are installed
+OTHER_TIFF = (
+    "Pillow does not read such a TIFF: save it as grey or RGB of 8 or 16 bits, or grey floats of 32"
+)
 UNKNOWN = {  # what such a file starts with, and what to do
     b"ftypavif": "it is AVIF, which this Pillow does not read: update Pillow",
+    **dict.fromkeys((b"ftypisom", b"ftypmp4", b"ftypqt", b"ftypM4V"), "it is a video"),
     b"ftyp": "it is HEIC or the like, which takes a plugin: pip install pillow-heif",
     b"JXL ": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
     b"\xff\x0a": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
-    b"II*\0": "Pillow does not read such a TIFF: save it with 8 or 16 bits, or floats of 32",
-    b"MM\0*": "Pillow does not read such a TIFF: save it with 8 or 16 bits, or floats of 32",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), OTHER_TIFF),
+    b"version https://": "it stands for a file of Git LFS, which is not here yet: git lfs pull",
+    **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html"), "it is a web page, not an image"),
 }
 KINDS = {"1": "1 bit", "L": "greyscale", "LA": "greyscale", "P": "palette", "F": "floating point"}
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # else on the screen, a line a file
 
 
 class ReadError(DataError):

@@ -149,27 +149,49 @@ class _Reading:
     def _classes(self) -> dict[str, list[Found]]:
         place, folders = self.source / self.train, self._folders_in(self.train)
         if not folders:
+            loose = [path for path, _ in self.walk.files if posixpath.dirname(path) == self.train]
+            unsorted = f", but images, such as {_some(loose[:1])}, whose class nothing says"
             raise DataError(
-                f"{place} holds no folder with image files{self._instead()}; {LAYOUTS}"
-                + f"; {IF_A_CLASS}" * bool(self.train)
+                f"{place} holds no folder with image files{unsorted * bool(loose)}"
+                f"{self._instead()}; {LAYOUTS}" + f"; {IF_A_CLASS}" * bool(self.train)
             )
         self._expect_no_set(self.train, folders)
         for name, files in folders.items():
             for inner in _only_ones(files, posixpath.join(self.train, name)):
                 self._expect_no_set(inner, _folders_in(files, inner))
         if len(folders) < 2:
-            inner_classes = len(_folders_in(files, inner)) > 1
-            deeper = f"if the folders in {self.source / inner} are the classes, give that"
             raise DataError(
                 f"{place} holds images in one folder alone, {_some(folders)}, and one class is"
-                f" nothing to tell apart{self._instead()}; {deeper if inner_classes else LAYOUTS}"
+                f" nothing to tell apart{self._instead()}; {self._deeper(inner) or LAYOUTS}"
             )
         if wrong := list(filter(is_no_class, folders)):
+            deeper = self._deeper(posixpath.join(self.train, wrong[0]))
             raise DataError(
-                f"{_some(wrong)} in {place} is no class, it seems: {LAYOUTS}; if it is one, give it"
-                " another name"
+                f"{_some(wrong)} in {place} is no class, it seems: {deeper or LAYOUTS}; if it is"
+                " one, give it another name"
             )
+        self._tell_inner(folders)
         return self._named(folders)
+
+    def _deeper(self, folder: str) -> str:
+        """The way out where a folder holds several with images, or ""."""
+        several = len(_folders_in(self.walk.files, folder)) > 1
+        return f"if the folders in {self.source / folder} are the classes, give that" * several
+
+    def _tell_inner(self, folders: dict[str, list[Found]]) -> None:
+        """color/apple and grey/apple, or cat/masks beside the images: which are the classes?"""
+        inner = []
+        for name, files in folders.items():
+            folder = posixpath.join(self.train, name)
+            places = _folders_in(files, folder)
+            if len(places) + any(posixpath.dirname(file.path) == folder for file in files) > 1:
+                inner += [f"{name}/{place}" for place in places]
+        if inner:
+            self.notes.append(
+                f"All images in a class are taken, also those in {_some(inner)}: if these folders"
+                " are classes, give the one that holds them; if they hold something else, such as"
+                " masks, move them away."
+            )
 
     def _expect_no_set(self, folder: str, inner: dict) -> None:
         """DataError if there are folders for training and for validation in it."""

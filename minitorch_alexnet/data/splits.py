@@ -12,15 +12,23 @@ WORDS = {  # longest first, as "trainval" begins with "train"
     "validation": "val", "validate": "val", "valid": "val", "val": "val",
     "evaluation": "val", "eval": "val", "development": "val", "devel": "val", "dev": "val",
     "holdout": "val", "heldout": "val",
-    "testing": "test", "test": "test",
+    "testing": "test", "test": "test", "trn": "train", "tst": "test",
+    **dict.fromkeys(("entrenamiento", "treinamento", "treino", "addestramento"), "train"),
+    **dict.fromkeys(("apprentissage", "entraînement", "entrainement"), "train"),
+    **dict.fromkeys(("validierung", "validación", "validacion", "validação"), "val"),
+    **dict.fromkeys(("prueba", "pruebas", "teste"), "test"),
+    **dict.fromkeys(("训练", "訓練"), "train"), "验证": "val", "検証": "val", "测试": "test",
 }  # fmt: skip
 # What stands around it and says nothing more
 USUAL = {
     *("set", "sets", "split", "data", "dataset", "folder", "dir", "part", "samples", "class"),
     *("image", "images", "img", "imgs", "pic", "pics", "picture", "pictures", "photo", "photos"),
-    *("jpg", "jpeg", "jpegs", "png", "classes", "files", "my", "the"),
+    *("jpg", "jpeg", "jpegs", "png", "classes", "files", "my", "the", "daten", "sdaten", "集"),
 }
-NO_CLASS = r"(images?|imgs?|jpe?gs?|jpegimages|png)[\W_]*\d*|(batch|dataset|fold|split)[\W_]*\d+"
+NO_CLASS = (
+    r"(images?|imgs?|jpe?gs?|jpegimages|png)[\W_]*\d*|(batch|chunk|dataset|fold|part|set|split)"
+    r"[\W_]*\d+|unlabell?ed|dcim|(?-i:[1-9]\d\d[A-Z0-9_]{5})"  # the last are a camera's: 100CANON
+)
 
 
 def find_splits(names: Iterable[str]) -> dict[str, list[str]]:

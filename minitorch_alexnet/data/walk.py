@@ -17,7 +17,9 @@ SYSTEM = {
     *("recycler", "system volume information", "lost+found", "found.000", "__macosx", "thumbs"),
     *("thumbnails", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "thmbnl"),
     *("picasa originals", "picasaoriginals", "picasa.ini", "ipod photo cache", "_gsdata_"),
-    *("__pycache__", "network trash folder", "temporary items"),
+    *("__pycache__", "network trash folder", "temporary items", "lost.dir", "trashbox"),
+    *("@sharebin", "@snapshot", "~snapshot", "@synoresource", "recycle bin", "found.001"),
+    *("_vti_cnf", "_vti_pvt", "captureone"),
 }
 OF_THE_SYSTEM, HIDDEN = "the system's, not yours", "hidden"
 QUIET = (OF_THE_SYSTEM, HIDDEN)  # reasons that surprise nobody

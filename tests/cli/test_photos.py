@@ -408,7 +408,9 @@ def test_what_is_wrong_is_said_before_preparing(photographs, place, refused):
 def test_a_folder_prepared_in_part_is_no_folder_of_photographs(prepared, place, refused):
     shutil.copytree(prepared, place / "part")
     (place / "part/prepared.json").unlink()
-    assert "part is prepared in part only" in refused("train", "--data", "part")
+    for model in "caffenet", "fashion":
+        message = refused("train", "--data", "part", "--model", model)
+        assert "part is prepared in part only" in message
 
 
 @pytest.mark.parametrize("command", ["filters", "neighbours"])

@@ -7,10 +7,10 @@ import numpy as np
 
 
 def png16(pixels, transparent=None):
-    """pixels: (h, w), or (h, w, 3 or 4); transparent: the value, or values, that count as clear"""
+    """pixels: (h, w), or (h, w, 2 to 4); transparent: the value, or values, that count as clear"""
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     height, width = pixels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[bands], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     clear = b""
     if transparent is not None:

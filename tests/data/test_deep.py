@@ -122,6 +122,18 @@ def test_alpha_has_a_level_of_its_own(tmp_path, levels, write):
     np.testing.assert_array_equal(result, np.dstack([COLOURS, GREY]))
 
 
+@pytest.mark.parametrize("levels", INTEGERS)
+def test_grey_with_alpha(tmp_path, levels):
+    content = png16(np.dstack([scaled(levels), scaled(4095, GREY.T)]))
+    np.testing.assert_array_equal(read(tmp_path, content), np.dstack([GREY, GREY, GREY, GREY.T]))
+    assert measure(tmp_path / "photo") == Largest("integers", levels)
+
+
+def test_32_bits_without_a_sign(tmp_path):
+    content = tiff((GREY * (2**32 / 256)).astype(np.uint32))
+    np.testing.assert_array_equal(read(tmp_path, content), GREY)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_a_tiff_whose_zero_is_white(tmp_path, dtype):
     content = tiff(GREY.astype(dtype), white_is_zero=True)

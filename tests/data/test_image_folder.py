@@ -320,6 +320,15 @@ def test_a_file_that_is_not_whole_is_named(prepared, name, harm):
     assert ("it is missing" in message) == (harm == "missing")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", [name for name in FILES if name != "prepared.json"])
+def test_a_pipe_is_not_waited_for(prepared, name):
+    (prepared / name).unlink()
+    os.mkfifo(prepared / name)
+    with pytest.raises(DataError, match=f"{name} is not whole: .*a pipe or a device"):
+        load(prepared)
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.EACCES, errno.ESTALE])
 @pytest.mark.parametrize("name", FILES)
 def test_a_systems_failure_is_no_reason_to_delete_anything(prepared, monkeypatch, name, number):

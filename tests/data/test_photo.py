@@ -5,6 +5,8 @@ import os
 import pickle
 import re
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -429,7 +431,10 @@ def test_a_file_is_what_it_holds_not_what_its_name_says(tmp_path, name):
         (b"\0\0\0\x18ftypheic" + bytes(40), "HEIC .* pip install pillow-heif"),
         (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL, .* pip install pillow-jxl-plugin"),
         (b"\xff\x0a" + bytes(40), "JPEG XL, .* pip install pillow-jxl-plugin"),
-        (tiff(np.ones((2, 2))), "such a TIFF: save it with 8 or 16 bits"),
+        (tiff(np.ones((2, 2))), "such a TIFF: save it as grey or RGB of 8"),
+        (b"\0\0\0\x18ftypisom" + bytes(40), "it is a video"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "Git LFS, .*: git lfs pull"),
+        (b"<!DOCTYPE html>\n<title>404", "it is a web page"),
         (b"<svg/>", "none of the kinds of images that are read here"),
     ],
 )
@@ -437,6 +442,13 @@ def test_what_is_not_read_is_told_the_same_each_time(tmp_path, content, words):
     (tmp_path / "photo").write_bytes(content)
     assert re.search(words, message := refusal(tmp_path / "photo"))
     assert refusal(tmp_path / "photo") == message
+
+
+def test_pillow_does_not_speak_to_the_screen(tmp_path):
+    (tmp_path / "photo.tif").write_bytes(tiff(np.ones((2, 2, 13), np.uint16)))
+    code = "import sys; from minitorch_alexnet.data.photo import measure; measure(sys.argv[1])"
+    command = [sys.executable, "-c", code, tmp_path / "photo.tif"]
+    assert subprocess.run(command, capture_output=True, check=True).stderr == b""
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")

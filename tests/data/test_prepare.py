@@ -102,7 +102,8 @@ def test_train_and_val(tmp_path):
     assert tones(train) == [("cat", 4), ("dog", 1), ("dog", 2), ("dog", 3), ("eel", 5)]
     assert tones(val) == [("dog", 6), ("eel", 7)]
     report = tmp_path / "out" / "report.csv"
-    notes = ("1 of 3 classes have no validation image: cat.",)
+    notes = (summary.notes[0], "1 of 3 classes have no validation image: cat.")
+    assert "also those in dog/deep: if" in summary.notes[0]
     assert summary == Summary(5, 2, 0, 0, report, ("cat", "dog", "eel"), notes, (), 7, {})
     assert rows(tmp_path / "out") == {}
     facts = json.loads((tmp_path / "out" / "prepared.json").read_text())
@@ -319,13 +320,13 @@ def test_a_source_whose_name_ends_another(tmp_path, monkeypatch):
 
 
 def test_almost_no_shades(tmp_path):
-    """Images within 16 of 256 in each channel are counted and named; two tones far apart do."""
-    files = {"dark": (0, 15, 0), "enough": (0, 16, 0), "mask": (0, 255, 0), "even": (9, 9, 200)}
+    """Images within 20 of 256 in each channel are counted and named; two tones far apart do."""
+    files = {"dark": (0, 19, 0), "enough": (0, 20, 0), "mask": (0, 255, 0), "even": (9, 9, 200)}
     for name, (low, high, blue) in files.items():
         pixels = np.full((SIZE, SIZE, 3), blue, np.uint8)
         pixels[..., :2] = low
         pixels[0, 0, :2] = high
-        place = tmp_path / "in" / "train" / ("cat" if high < 20 else "dog")
+        place = tmp_path / "in" / "train" / ("cat" if high <= 20 else "dog")
         place.mkdir(parents=True, exist_ok=True)
         save(place / f"{name}.png", pixels)
     shutil.copytree(tmp_path / "in" / "train", tmp_path / "in" / "val")
@@ -535,6 +536,33 @@ def test_two_at_once(tmp_path):
     prepare(source, out)
     with Lock(out):  # what is done can be read all the time
         assert prepare(source, out).train == 6
+
+
+def test_a_prepared_folder_is_not_prepared_again(tmp_path):
+    prepare(photographs(tmp_path / "in", 9), tmp_path / "out")
+    with pytest.raises(UserError, match="out is prepared already: train on it as it is"):
+        prepare(tmp_path / "out", tmp_path / "more")
+
+
+@pytest.mark.parametrize("name", ["train-0000.npy", "val-0000.npz", "statistics.npz"])
+def test_what_is_complete_but_no_longer_whole_is_said(tmp_path, name):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    (out / name).unlink()
+    with pytest.raises(DataError, match=f"{name} is not whole: it is missing"):
+        prepare(source, out)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("name", ["plan.json", "whites.json"])
+def test_a_pipe_in_out_is_not_waited_for(tmp_path, name):
+    source, out = photographs(tmp_path / "in", 9), tmp_path / "out"
+    prepare(source, out)
+    (out / "prepared.json").unlink()
+    (out / name).unlink()
+    os.mkfifo(out / name)
+    with pytest.raises(UserError, match=r"was begun for something else|a pipe or a device"):
+        prepare(source, out)
 
 
 @pytest.mark.parametrize("name", ["prepared.txt", "report.csv", "train-0000.npy", "photos/a.png"])

@@ -43,7 +43,12 @@ def test_train_and_val(tmp_path):
             File("val", 2, "val/eel/z.png", 0),
         ],
         aside=[],
-        notes=["1 of 3 classes have no validation image: cat."],
+        notes=[
+            "All images in a class are taken, also those in dog/deep: if these folders are classes,"
+            " give the one that holds them; if they hold something else, such as masks, move them"
+            " away.",
+            "1 of 3 classes have no validation image: cat.",
+        ],
     )
 
 
@@ -160,6 +165,7 @@ PETS = ("cat", "dog")
         (classes(*PETS, below="train/images/", count=10), "train/images"),
         (classes(*PETS, below="x/y/train/", count=10), "x/y/train"),
         ([*classes(*PETS, below="Images/"), "readme.png", "Annotation/cat/a"], "Images"),
+        ([*classes(*PETS, below="images/"), *classes(*PETS, below="masks/")], "images"),
         (["train/1.png", *classes("train/cat", "docs", count=10)], "train"),
     ],
 )
@@ -181,6 +187,24 @@ def test_images_of_a_class_may_lie_in_folders_of_their_own(tmp_path):
     assert len(found(source)) == 20
 
 
+@pytest.mark.parametrize(
+    ("files", "inner"),
+    [
+        (classes("color/fir", "color/oak", "grey/fir", "grey/oak", count=10), "color/fir, color"),
+        (classes("a/abbey", "a/attic", "b/bar", count=10), "a/abbey, a/attic: if these folders"),
+        (classes("cat", "dog", "dog/masks", below="train/", count=10), "dog/masks: if"),
+    ],
+)
+def test_folders_in_a_class_that_may_be_the_classes_are_said(tmp_path, files, inner):
+    assert f"All images in a class are taken, also those in {inner}" in told(
+        folder(tmp_path, *files)
+    )
+
+
+def test_one_folder_in_a_class_is_nothing_to_say(tmp_path):
+    assert "All images" not in told(folder(tmp_path, *classes("a/images", "b/x/images", count=10)))
+
+
 @pytest.mark.parametrize("inner", [("images", "images"), ("train", "val"), ("x/y", "images")])
 def test_both_splits_one_level_off_are_taken(tmp_path, inner):
     train, val = (f"{split}/{name}" for split, name in zip(("train", "val"), inner, strict=True))
@@ -194,7 +218,11 @@ def test_both_splits_one_level_off_are_taken(tmp_path, inner):
 
 
 @pytest.mark.parametrize(
-    "names", [("images", "masks"), ("images_001", "images_002"), ("JPEGImages", "x")]
+    "names",
+    [
+        *[("images", "masks"), ("images_001", "images_002"), ("JPEGImages", "x")],
+        *[("part 1", "part 2"), ("unlabeled", "x"), ("100CANON", "101_PANA"), ("DCIM", "x")],
+    ],
 )
 def test_folders_that_every_data_set_has_are_no_classes(tmp_path, names):
     with pytest.raises(DataError, match=rf"{names[0]}.* is no class, it seems"):
@@ -220,6 +248,13 @@ def test_folders_that_every_data_set_has_are_no_classes(tmp_path, names):
         ("train", "eval_data"),
         ("my training photos", "dev"),
         ("birdsTrain", "birdsTest"),
+        ("trn", "tst"),
+        ("Trainingsdaten", "Testdaten"),
+        ("Training", "Validierung"),
+        ("entrenamiento", "prueba"),
+        ("treino", "teste"),
+        ("entraînement", "test"),
+        ("训练集", "测试集"),
     ],
 )
 def test_splits_of_other_names_are_taken_and_said(tmp_path, train, val):
@@ -233,8 +268,9 @@ def test_splits_of_other_names_are_taken_and_said(tmp_path, train, val):
     "names", [("trains", "testudo"), ("training shoes", "running shoes"), ("trainer", "tester")]
 )
 def test_classes_that_only_sound_like_splits(tmp_path, names):
-    source = folder(tmp_path, *classes(*names, "evaluators", "devil", "valley", count=10))
-    assert list_files(source).class_names == sorted([*names, "evaluators", "devil", "valley"])
+    others = "evaluators", "devil", "valley", "set", "party 1", "100 grams", "100grams", "100.Pine"
+    source = folder(tmp_path, *classes(*names, *others, count=10))
+    assert list_files(source).class_names == sorted([*names, *others])
 
 
 @pytest.mark.parametrize("names", [("train", "bus"), ("valid", "invalid"), ("test", "control")])
@@ -325,6 +361,7 @@ def test_classes_without_validation_images_are_said(tmp_path):
 SYSTEMS = (
     *("@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "__MACOSX", "lost+found"),
     *("Thumbs", "Picasa Originals", ".thumbnails", "@Recycle"),
+    *("@sharebin", "~snapshot", "LOST.DIR", "Recycle Bin", "_vti_cnf", "CaptureOne"),
 )
 
 
@@ -550,7 +587,8 @@ def test_an_accent_is_one_however_it_is_put_together(tmp_path):
         (["a.png"], "holds no folder with image files"),
         (["cat/a.txt"], "holds no folder with image files"),
         (classes(*PETS, count=9), "has no class of ten images to hold every tenth"),
-        (["train/a.png"], "train holds no folder with image files"),
+        (["train/a.png"], "train holds no folder with image files, but images, such as train/a"),
+        (["cat.1.png"], "files, but images, such as cat.1.png, whose class nothing says; expected"),
         (["val/cat/a.png"], "has a folder val, but no train; expected image files in"),
         ([*classes(*PETS, below="train/"), "val/b.png"], "val holds no folder with image files"),
         (
