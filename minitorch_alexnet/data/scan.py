@@ -179,11 +179,19 @@ class _Reading:
         return f"if the folders in {self.source / folder} are the classes, give that" * several
 
     def _tell_inner(self, folders: dict[str, list[Found]]) -> None:
-        """color/apple and grey/apple, or cat/masks beside the images: which are the classes?"""
+        """color/apple and grey/apple, or cat/masks beside the images: which are the classes?
+
+        DataError if a class holds several folders that are named as those beside it.
+        """
         inner = []
         for name, files in folders.items():
             folder = posixpath.join(self.train, name)
             places = _folders_in(files, folder)
+            if len(again := sorted((places.keys() & folders.keys()) - {name})) > 1:
+                raise DataError(
+                    f"{self.source / folder} holds {_some(again)}, as {self.source / self.train}"
+                    " does: move the one away that is not meant"
+                )
             if len(places) + any(posixpath.dirname(file.path) == folder for file in files) > 1:
                 inner += [f"{name}/{place}" for place in places]
         if inner:

@@ -36,6 +36,7 @@ def find_splits(names: Iterable[str]) -> dict[str, list[str]]:
 
     Of a kind there may be several, where one could be meant as well as another.
     """
+    names = list(names)
     told: dict[tuple, dict[str, list[str]]] = {}
     for name in sorted(names):
         if said := _said(name):
@@ -44,10 +45,17 @@ def find_splits(names: Iterable[str]) -> dict[str, list[str]]:
     whole = [group for group in told.values() if is_whole(group)]
     if (plain := told.get((), {})) in whole:
         return plain
+    every = _together(told.values())
+    if not whole and is_whole(every) and sum(map(len, every.values())) == len(names):
+        return every  # train_small and val_full, with nothing else beside them
     if not whole:  # train and val_images, say
         whole = [group for rest, group in told.items() if USUAL.issuperset(rest)]
+    return _together(whole)
+
+
+def _together(groups: Iterable[dict[str, list[str]]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for group in whole:
+    for group in groups:
         for split, same in group.items():
             found.setdefault(split, []).extend(same)
     return found

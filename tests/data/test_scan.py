@@ -201,6 +201,17 @@ def test_folders_in_a_class_that_may_be_the_classes_are_said(tmp_path, files, in
     )
 
 
+def test_a_set_that_stands_in_itself_once_more(tmp_path):
+    source = folder(tmp_path, *classes("no", "yes", "all/no", "all/yes", count=10))
+    with pytest.raises(DataError, match=r"all holds no, yes, as .* does: move the one away"):
+        list_files(source)
+
+
+def test_classes_of_which_both_were_for_training(tmp_path):
+    source = folder(tmp_path, *classes("train_cats", "train_dogs", count=10))
+    assert list_files(source).class_names == ["train_cats", "train_dogs"]
+
+
 def test_one_folder_in_a_class_is_nothing_to_say(tmp_path):
     assert "All images" not in told(folder(tmp_path, *classes("a/images", "b/x/images", count=10)))
 
@@ -249,6 +260,8 @@ def test_folders_that_every_data_set_has_are_no_classes(tmp_path, names):
         ("my training photos", "dev"),
         ("birdsTrain", "birdsTest"),
         ("trn", "tst"),
+        ("train_augmented", "test_original"),
+        ("train_256_standard", "val_256"),
         ("Trainingsdaten", "Testdaten"),
         ("Training", "Validierung"),
         ("entrenamiento", "prueba"),
