@@ -28,6 +28,8 @@ def whole_file(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     part = path.with_name(f".{secrets.token_hex(8)}.part")  # nobody else's
     try:
+        if path.exists() and not path.is_file():  # a device, say, in whose place a file would be
+            raise OSError(errno.EEXIST, "a directory or a device is there")
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:  # new: it follows no link
             yield file

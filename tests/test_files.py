@@ -99,6 +99,14 @@ def test_a_folder_in_the_place_of_the_file(tmp_path):
     assert os.listdir(tmp_path) == ["x"]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_the_place_of_the_file(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(UserError, match=r"cannot write .*x: .*device"):
+        put(tmp_path / "x")
+    assert (tmp_path / "x").is_fifo()
+
+
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
