@@ -19,6 +19,7 @@ class Config:
 
     Config(recipe="paper", model="alexnet"): what is not said is the recipe's, or else the default
     below. A smaller batch than the recipe's has a lower rate in proportion, if lr is not said.
+    dataclasses.replace says all settings anew: the rate stays, and of a recipe the name changes.
     Raises UserError on a setting that is unknown, of the wrong type or cannot be.
     """
 
@@ -108,7 +109,7 @@ LIMITS: dict[str, tuple] = {
 
 
 def _expect_known(kind: str, name: str, known: dict) -> None:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UserError(unknown(kind, name, known))
 
 

@@ -10,11 +10,12 @@ from .data.loader import Loader
 from .data.transforms import Normalize, centre, ten_crops
 from .device import Device
 from .errors import UserError
-from .graph import Graph
+from .graph import Graph, expect_graph
 from .layers.loss import log_softmax
 from .words import printable
 
 SHOWN = 20  # pictures of a prediction, where it is printed
+NO_BATCHES = "evaluate takes batches of images and labels: evaluate(net, *trainer.views(dataset))"
 
 
 class Evaluation:
@@ -123,7 +124,8 @@ def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
     Several views of the same images in the same order have their softmax averaged: its logarithm
     then takes the place of the logits.
     """
-    total, labels = _answers(net, views[0])
+    expect_graph(net, "evaluate")
+    total, labels = _answers(net, views[0] if views else None)
     if len(views) == 1:
         return Evaluation(total, labels)
     total = log_softmax(total)
@@ -133,8 +135,14 @@ def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
 
 
 def _answers(net, batches):
-    host = Device("cpu")
-    answers = [(host.array(net.forward(x, train=False)), labels) for x, labels in batches]
+    host, answers = Device("cpu"), []
+    for batch in batches if isinstance(batches, Iterable) else ():
+        if not isinstance(batch, tuple | list) or len(batch) != 2:
+            raise UserError(NO_BATCHES)
+        x, labels = batch
+        answers.append((host.array(net.forward(x, train=False)), labels))
+    if not answers:
+        raise UserError(NO_BATCHES)
     logits, labels = zip(*answers, strict=True)
     return np.concatenate(logits), np.concatenate(labels)
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -22,12 +23,12 @@ from .device import Device
 from .errors import CheckpointError, ShapeError, UserError
 from .evaluate import Prediction, evaluate, views
 from .files import Lock, expect_ours, read_json, write_csv, write_json
-from .graph import Graph
+from .graph import Graph, expect_graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
 from .models import FOR_STANDARDIZED, MODELS, build, options_of
 from .optim import SGD, Schedule
-from .words import printable
+from .words import kind_of, printable
 
 METRICS = (
     "epoch",
@@ -80,6 +81,7 @@ class Run:
 
     def expect(self, dataset: ArrayDataset | ImageFolder) -> None:
         """UserError unless a data set's classes, and its images' size and scale, are the net's."""
+        expect_data_set(dataset)
         if dataset.class_names != self.class_names:
             theirs, mine = len(dataset.class_names), len(self.class_names)
             raise UserError(
@@ -178,9 +180,19 @@ class Run:
         write_csv(self.file("metrics.csv"), [METRICS, *map(dict.values, history)])
 
 
+def as_folder(given: str | Path) -> Path:
+    """A folder as users write it, ~ too. Raises UserError on what names none."""
+    try:
+        if given != "":
+            return Path(os.path.expanduser(given))
+    except TypeError:
+        pass
+    raise UserError(f"a folder is named by a text or a Path, got {given!r:.80}")
+
+
 def is_kept(folder: Path | None) -> bool:
     """Has the folder a checkpoint?"""
-    return folder is not None and (folder / "checkpoint.npz").exists()
+    return folder is not None and os.path.exists(folder / "checkpoint.npz")
 
 
 def expect_run_folder(folder: Path) -> None:
@@ -211,9 +223,12 @@ def load_run(
     devices: where it shall live; default: the model's own
     net: takes the weights, if it was trained with a net of its own: the same, built anew
     """
-    if net and (model or devices):
-        raise UserError("load_run: a net of one's own has its model and devices already")
-    path = Path(folder) / "checkpoint.npz"
+    if net is not None:
+        expect_graph(net, "load_run")
+        if model or devices:
+            raise UserError("load_run: a net of one's own has its model and devices already")
+    folder = as_folder(folder)
+    path = folder / "checkpoint.npz"
     arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
         _expect_sound(arrays, meta)
@@ -228,7 +243,7 @@ def load_run(
         normalize = Normalize(mean, meta["scale"], known)
         images = meta["images"], arrays["images/mean"]
         whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
-        return Run(Path(folder), config, net, normalize, names, images, whites)
+        return Run(folder, config, net, normalize, names, images, whites)
 
 
 def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, layers: list) -> Graph:
@@ -290,6 +305,14 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
     elif draw:
         net = build(config.model, seed=config.seed, **options)
     return net
+
+
+def expect_data_set(given) -> None:
+    """UserError unless it is one."""
+    if not isinstance(given, ArrayDataset | ImageFolder):
+        raise UserError(
+            f"expected a data set, such as ArrayDataset(images, labels), got {kind_of(given)}"
+        )
 
 
 def check_images(net: Graph, shape: tuple) -> None:

@@ -1,8 +1,10 @@
 """Training: four lines a step, and what it takes to stop and go on as if never stopped."""
 
+import contextlib
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from .layers import SoftmaxCrossEntropy
 from .optim import SGD
 from .run import (
     Run,
+    as_folder,
     build_net,
     check_images,
     expect_run_folder,
@@ -67,16 +70,17 @@ class Trainer:
         config = config or Config()
         if dataset.num_classes < 2:
             raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
-        if validation and validation.class_names != dataset.class_names:
+        if validation is not None and validation.class_names != dataset.class_names:
             raise UserError("the validation set has other classes than the training set")
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
-        folder = Path(folder) if folder else None
+        folder = None if folder is None else as_folder(folder)
         if folder:
             expect_run_folder(folder)
         resumable = is_kept(folder)  # then the weights are there
         shape = dataset.images.shape[1:]
-        net = net or build_net(config, dataset.num_classes, shape, draw=not resumable)
+        if net is None:
+            net = build_net(config, dataset.num_classes, shape, draw=not resumable)
         for images in (dataset.images, validation.images):
             check_images(net, images.shape[1:])
         divisor = (config.standardize and dataset.deviation) or 1.0
@@ -99,6 +103,8 @@ class Trainer:
         freeze(net, config.freeze, self.taken)
         if config.tf32 and not resumable and all(d.kind == "cpu" for d in net.devices):
             raise UserError("tf32 is for products on a GPU: leave it out, or take --devices cuda:0")
+        if config.tf32:
+            os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
         self.run, self.config, self.folder = run, config, run.folder
         self.net, self.normalize, self.class_names = net, run.normalize, run.class_names
         self.train_loader = Loader(
@@ -114,7 +120,8 @@ class Trainer:
         self.loss = SoftmaxCrossEntropy()
         self.sgd = SGD(net.named_parameters(), config.lr, config.momentum, config.weight_decay)
         self.schedule = SCHEDULES[config.schedule](config)
-        self.epoch, self.finished, self.stopping, self._claimed = 0, False, False, False
+        self.epoch, self.finished, self.stopping = 0, False, False
+        self._fitting, self._kept = False, (0, 0)
         self.history: list[dict] = []
         self.seconds = self._saved_at = 0.0  # spent training, in all sessions
         self._begin_epoch()
@@ -144,7 +151,7 @@ class Trainer:
             raise UserError(
                 f"the training has ended, after {self.epoch} epochs: extend(epochs) makes it longer"
             )
-        with self.run.lock:
+        with self.run.lock, self._alone():
             self._claim_folder()
             while not (self.finished or self.stopping):
                 self._learn_epoch(on_step)
@@ -154,6 +161,17 @@ class Trainer:
             if self.stopping:
                 self._keep()
             self.stopping = False
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """UserError where fit is at work: called by itself, or in another thread."""
+        if self._fitting:
+            raise UserError("fit is at work already: wait for its end, or stop() it")
+        self._fitting = True
+        try:
+            yield
+        finally:
+            self._fitting = False
 
     def _learn_epoch(self, on_step: Callable) -> None:
         """The rest of the epoch's steps, or those until stop()."""
@@ -271,12 +289,16 @@ class Trainer:
         """From here on the run can be resumed."""
         if not self.folder:
             return
-        if is_kept(self.folder) and not self._claimed:
+        if is_kept(self.folder) and self._found() != self._kept:
             raise UserError(
                 f"{self.folder} holds a run already: call resume() first, or take another folder"
             )
         self.run.write_records(self.history)
-        self._claimed = True
+
+    def _found(self) -> tuple[int, int]:
+        """Which checkpoint is in the folder: another training's is another file."""
+        file = os.stat(self.run.path)
+        return file.st_ino, file.st_mtime_ns
 
     def _keep(self) -> None:
         """Save, if there is a folder."""
@@ -284,6 +306,7 @@ class Trainer:
         if self.folder:
             self.read_progress()
             self.run.save(self.sgd, self.schedule, self._progress())
+            self._kept = self._found()
 
     def _progress(self) -> dict:
         return {name: getattr(self, name) for name in PROGRESS}
@@ -301,9 +324,10 @@ class Trainer:
             if not is_kept(self.folder):
                 return False
             before, progress = self.run.resume(self.sgd, self.schedule, self._progress())
+            found = self._found()
         self._expect_possible(progress, before.epochs)
         vars(self).update(progress)
-        self._saved_at, self._claimed = self.seconds, True
+        self._saved_at, self._kept = self.seconds, found
         if self.config.epochs != before.epochs:
             self.extend(self.config.epochs)
         return True
@@ -326,10 +350,11 @@ class Trainer:
         rises again, step has its steps later. A plateau that has ended the training waits for the
         next one.
         """
+        config = replace(self.config, epochs=epochs)
         done = self.epoch + (self.batch > 0)
         if epochs < done or (self.finished and epochs == done):
             raise UserError(f"{self.epoch} epochs are done already: ask for more than {epochs}")
-        self.config = self.run.config = replace(self.config, epochs=epochs)
+        self.config = self.run.config = config
         state = self.schedule.state_dict()
         self.schedule = SCHEDULES[self.config.schedule](self.config)
         self.schedule.load_state_dict(state)
@@ -400,9 +425,10 @@ def _expect_trainable(dataset, config, net, validation) -> None:
             raise UserError(f"Trainer: {what}, got {kind_of(value)}")
     if net and len(shape := net.last.shape) != 1:
         raise UserError(f"Trainer: the net's output must be (classes,), got {shape}: add a Linear")
-    if net and shape[0] < dataset.num_classes:
+    if net and shape[0] != dataset.num_classes:
         raise UserError(
-            f"Trainer: {shape[0]} outputs are too few for {dataset.num_classes} classes"
+            f"Trainer: the net has {shape[0]} outputs for {dataset.num_classes} classes: give it as"
+            " many, or name all classes in class_names"
         )
 
 

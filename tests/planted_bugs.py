@@ -319,7 +319,7 @@ BUGS = [
     ("train.py", "            if self.stopping:\n                self._keep()\n", "", "tests/test_train.py"),
     ("train.py", "        self.schedule = SCHEDULES[self.config.schedule](self.config)\n        self.schedule.load", "        self.schedule.load", "tests/test_train.py"),
     ("train.py", "        self.finished = False\n", "", "tests/test_train.py"),
-    ("train.py", "and not self._claimed", "and not self.steps", "tests/test_train.py"),
+    ("train.py", "self._found() != self._kept", "not self.steps", "tests/test_train.py"),
     ("train.py", "if config.tf32 and", "if False and", "tests/test_train.py"),
     ("config.py", "min(1, self.batch_size", "(self.batch_size", "tests/test_config.py"),
     ("config.py", 'if "lr" not in said', "if True", "tests/test_config.py"),

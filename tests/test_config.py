@@ -61,6 +61,12 @@ def test_devices_are_a_string_or_a_sequence():
         assert build("fashion", devices=devices, seed=None).device == Device("cpu:1")
 
 
+@pytest.mark.parametrize("given", [{"epochs": 3}, ["quick"], None])
+def test_no_recipe(given):
+    with pytest.raises(UserError, match="unknown recipe"):
+        Config(given)
+
+
 def test_an_unknown_setting():
     with pytest.raises(UserError, match="unknown setting 'epoch': expected one of recipe, model"):
         Config(epoch=3)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_graph import towers
 
+from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.image_folder import ImageFolder, Shards
 from minitorch_alexnet.data.loader import Loader
@@ -15,6 +16,7 @@ from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.evaluate import Evaluation, evaluate, features, nearest, views
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Conv2d, Dropout, Flatten, Linear, ReLU
+from minitorch_alexnet.train import Trainer
 
 CLASSES = 6
 
@@ -336,3 +338,13 @@ def test_nearest_among_a_data_set_are_its_numbers(data):
     np.testing.assert_array_equal(numbers, wanted[1])
     np.testing.assert_allclose(distances, wanted[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(numbers[:, 0], [3, 11])  # an image is nearest to itself
+
+
+def test_it_takes_batches(garments):
+    trainer = Trainer(garments, Config(epochs=1))
+    views = trainer.views(garments)
+    for given in ([], [garments], [views], [garments.images], [[]]):
+        with pytest.raises(UserError, match=r"evaluate\(net, \*trainer.views\(dataset\)\)"):
+            evaluate(trainer.net, *given)
+    with pytest.raises(UserError, match="evaluate takes a Graph"):
+        evaluate(trainer, *views)

@@ -1,6 +1,7 @@
 """Training: what it learns, what it keeps, and that stopping leaves no trace in the numbers."""
 
 import csv
+import os
 import signal
 from dataclasses import replace
 
@@ -20,7 +21,7 @@ from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Flatten, Linear, ReLU, SoftmaxCrossEntropy
 from minitorch_alexnet.models import build
 from minitorch_alexnet.optim import SGD
-from minitorch_alexnet.run import read_config
+from minitorch_alexnet.run import load_run, read_config
 from minitorch_alexnet.summary import ledger
 from minitorch_alexnet.train import Trainer, absent
 from minitorch_alexnet.workers import get_workers, set_threads
@@ -537,8 +538,62 @@ def test_classes_without_an_image_are_known():
         ([photographs()], {"net": Graph((3, 20, 20))}, "no layers"),
         ([photographs()], {"net": Graph.of((3, 20, 20), [ReLU()])}, r"\(classes,\)"),
         ([photographs()], {"net": Graph.of((1200,), [Linear(1200, 2)])}, "2 outputs .* 3 classes"),
+        ([photographs()], {"net": tiny(10)}, "10 outputs for 3 classes"),
     ],
 )
 def test_what_a_trainer_cannot_take_is_named(arguments, options, message):
     with pytest.raises(UserError, match=message):
         Trainer(*arguments, **options)
+
+
+@pytest.mark.parametrize("folder", ["", 3, b"runs", "a" * 300])
+def test_a_folder_is_named(folder):
+    with pytest.raises(UserError, match=r"a folder is named by|name too long"):
+        Trainer(photographs(), RAW, folder, tiny())
+
+
+def test_after_its_making_too_it_says_what_it_takes():
+    trainer = Trainer(photographs(), RAW, net=tiny())
+    with pytest.raises(UserError, match="such as ArrayDataset"):
+        trainer.views(photographs().images)
+    with pytest.raises(UserError, match="epochs must be"):
+        trainer.extend("3")
+
+
+def test_home_is_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    trainer = Trainer(photographs(), RAW, "~/runs/mine", net=tiny())
+    trainer.fit()
+    assert (tmp_path / "runs" / "mine" / "checkpoint.npz").exists()
+    assert load_run("~/runs/mine", net=tiny()).folder == trainer.folder
+
+
+def test_what_another_trainer_has_gone_on_with_is_not_overwritten(tmp_path):
+    first = Trainer(photographs(), RAW, tmp_path, net=tiny())
+    first.fit()
+    second = Trainer(photographs(), replace(RAW, epochs=3), tmp_path, net=tiny())
+    second.resume()
+    second.fit()
+    first.extend(4)
+    for go_on in first.fit, first.save:
+        with pytest.raises(UserError, match=r"call resume\(\) first"):
+            go_on()
+    first.resume()
+    first.fit()
+    assert [row["epoch"] for row in first.history] == [1, 2, 3, 4]
+
+
+def test_fit_is_at_work_once():
+    trainer = Trainer(photographs(), RAW, net=tiny())
+    with pytest.raises(UserError, match="at work already"):
+        trainer.fit(on_step=lambda trainer: trainer.fit())
+    trainer.fit()
+    assert trainer.finished
+
+
+def test_tf32_is_asked_of_cupy(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUPY_TF32", "0")
+    Trainer(photographs(), RAW, tmp_path, net=tiny()).fit()
+    Trainer(photographs(), replace(RAW, tf32=True), tmp_path, net=tiny())  # a run of a GPU's
+    assert os.environ["CUPY_TF32"] == "1"

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import itertools
-import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -112,8 +111,6 @@ def train(arguments) -> int:
     config = replace(config, data=loaded.name, note=config.note or loaded.note)
     if config.note:
         say(f"Note: {config.note}\n")
-    if config.tf32:
-        os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
     with _made(folder) as folder:
         trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
     with trainer.run.lock:
@@ -168,11 +165,15 @@ def _made(folder: Path | None) -> Iterator[Path]:
 
 def _dated_folder() -> Path:
     name = time.strftime("runs/%Y-%m-%d-%H%M%S")
-    for number in itertools.count(1):
-        folder = Path(name if number == 1 else f"{name}-{number}")
-        with contextlib.suppress(FileExistsError):  # another training of this second
-            folder.mkdir(parents=True)
-            break
+    try:
+        Path(name).parent.mkdir(exist_ok=True)
+        for number in itertools.count(1):
+            folder = Path(name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):  # another training of this second
+                folder.mkdir()
+                break
+    except OSError as error:
+        raise UserError(f"cannot make {name}: {error.strerror}; name another by --out") from error
     return folder
 
 

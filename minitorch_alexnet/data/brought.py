@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..words import kind_of
 
-BY_VALUE = "names, labels = np.unique(labels, return_inverse=True), and class_names=names"
+BY_VALUE = (
+    "names, labels = np.unique(labels, return_inverse=True), and class_names=names.astype(str)"
+)
 
 
 def as_images(images: Any, labels: np.ndarray) -> np.ndarray:
@@ -79,7 +82,10 @@ def as_labels(y: np.ndarray, count: int) -> np.ndarray:
 
 
 def _whole(y: np.ndarray) -> bool:
-    return y.dtype.kind == "b" or (y.dtype.kind == "f" and bool((y == np.floor(y)).all()))
+    """Would integers say the same?"""
+    if y.dtype.kind == "f":
+        return bool(((y == np.floor(y)) & (np.abs(y) < 2**53)).all())
+    return y.dtype.kind == "b"
 
 
 def as_class_names(given: Iterable | None, labels: np.ndarray) -> tuple[str, ...]:
@@ -100,12 +106,13 @@ def as_class_names(given: Iterable | None, labels: np.ndarray) -> tuple[str, ...
 def _numbers(labels: np.ndarray) -> tuple[str, ...]:
     found = np.unique(labels)
     low, high, count = int(found[0]), int(found[-1]), len(found)
-    if low >= 0 and count <= high:
+    if low < 0 or count <= high:
         way = BY_VALUE
         if (low, high) == (1, count):
             way = "labels - 1"
-        elif count > 1 and found[-2] == count - 2:
-            way = f"leave out those images, by labels != {high}, if it means none of the classes"
+        for end in (low, high) if count > 1 else ():
+            if np.array_equal(found[found != end], np.arange(count - 1)):
+                way = f"leave out those images, by labels != {end}, if it means none of the classes"
         raise DataError(
             f"labels must be 0…{count - 1}, each with an image; got {count} different ones in"
             f" {low}…{high}: {way}; or name all classes, those without an image too, in class_names"
@@ -140,6 +147,8 @@ def as_array(what: str, values: Any) -> np.ndarray:
         x = np.empty(0, object)
     except Exception as error:  # other libraries' arrays, which say what to do
         raise DataError(f"{what} cannot be made a NumPy array: {error}") from error
+    if x.ndim == 0 and x.dtype.kind in "OSU":
+        raise DataError(f"{what} must be an array, got {kind_of(values)}")
     if np.ma.is_masked(values):
         raise DataError(f"{what} are masked in part: leave those images out")
     if x.dtype == object and what == "images":

@@ -40,8 +40,8 @@ class Loader:
         crop: View | CropAndFlip | None = None,
         colour: ColourNoise | None = None,
     ):
-        if batch_size < 1:
-            raise UserError(f"the batch size must be at least 1, got {batch_size}")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise UserError(f"the batch size must be a whole number from 1, got {batch_size!r}")
         self.dataset, self.batch_size, self.normalize = dataset, batch_size, normalize
         self.device, self.seed, self.crop, self.colour = Device(device), seed, crop, colour
         self.waited, self._epochs = 0.0, itertools.count()

@@ -47,15 +47,20 @@ class Span(NamedTuple):
         begins_at_0 = 0 <= other.low <= OVERSHOOT * other.high and self.low < -room / 5
         return bool(lies_within and reaches_far and not begins_at_0)
 
+    @property
+    def _is_usual(self) -> bool:
+        """Is it surely a usual scale? One that begins below 0 is if it begins at -1."""
+        return self.scale in USUAL and (self.scale.low == 0 or abs(self.low + 1) < 0.01)
+
     def way_from(self, other: "Span") -> str:
         """How images of the other span get to the scale of these, in words."""
         theirs, mine = other.scale, self.scale
-        if theirs in USUAL and mine in USUAL and theirs != mine:
+        if theirs != mine and self._is_usual and other._is_usual:
             factor = (mine.high - mine.low) / (theirs.high - theirs.low)
             shift = mine.low - theirs.low * factor
             times = f"images * {factor:g}" if factor >= 1 else f"images / {1 / factor:g}"
             return times + (f" {'-' if shift < 0 else '+'} {abs(shift):g}" if shift else "")
-        if mine not in USUAL:
+        if not self._is_usual:
             return "prepare them as the training images were"
         dark = ", or as uint8 if they are so dark" if mine == BYTES and other.low >= 0 else ""
         return f"give them as of {mine}, before any standardising{dark}"

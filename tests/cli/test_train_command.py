@@ -404,6 +404,13 @@ def test_a_training_that_cannot_begin_leaves_no_folder(place, refused):
     assert not list(place.glob("runs/*"))
 
 
+@pytest.mark.parametrize("made", [Path.touch, lambda runs: runs.symlink_to("nowhere")])
+def test_where_there_can_be_no_dated_folder(place, refused, made):
+    made(place / "runs")
+    assert "cannot make runs" in (message := refused("train"))
+    assert "--out" in message
+
+
 def test_a_run_that_somebody_trains_is_left_alone(copied, refused):
     with Lock(copied):
         assert "another process is at work" in refused("train", "--resume", copied)

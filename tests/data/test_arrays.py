@@ -1,12 +1,14 @@
 """Arrays become a data set only if images, labels and names fit; its statistics against NumPy."""
 
 import copy
+import re
 import tracemalloc
 
 import numpy as np
 import pytest
 
 from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.data.brought import BY_VALUE
 from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.device import Device
 from minitorch_alexnet.errors import DataError
@@ -60,7 +62,7 @@ BAD = [
     ({"labels": np.array(list("abca"))}, "labels must be integers, got <U1"),
     ({"labels": np.array([0, 1, 3, 1])}, "label 3 is outside 0…2 (3 classes)"),
     ({"labels": np.array([0, -1, 2, 1])}, "label -1 is outside 0…2 (3 classes)"),
-    ({"labels": np.array([0, -2, 9, 1]), "class_names": None}, "label -2 is outside 0…9"),
+    ({"labels": np.array([0, -2, 9, 1]), "class_names": None}, "4 different ones in -2…9"),
     ({"images": images(4, 5, 5, 3)}, "got shape (4, 5, 5, 3): images.transpose(0, 3, 1, 2)"),
     ({"images": images(9, 9, 3)}, "got shape (9, 9, 3): images.transpose(2, 0, 1)[None]"),
     ({"images": images(5, 5, 4)}, "for 4 labels: images.transpose(2, 0, 1)"),
@@ -80,6 +82,12 @@ BAD = [
     ({"labels": [0.0, 1.0, 2.0, 1.0]}, ": labels.astype(int)"),
     ({"labels": [True, False, True, True]}, ": labels.astype(int)"),
     ({"labels": [0.0, 1.0, np.nan, 1.0]}, "leave out the images whose label is nan"),
+    ({"labels": [0.0, 1.0, np.inf, 1.0]}, "np.unique(labels, return_inverse=True)"),
+    ({"labels": [0.0, 1.0, 1e300, 1.0]}, "np.unique(labels, return_inverse=True)"),
+    ({"labels": None}, "labels must be an array, got None"),
+    ({"labels": {0, 1, 2}}, "labels must be an array, got a set"),
+    ({"labels": iter([0, 1, 2, 1])}, "labels must be an array, got a list_iterator"),
+    ({"images": "photo.jpg"}, "images must be an array, got a str"),
     ({"labels": [0.5, 1.0, 2.0, 1.0]}, "np.unique(labels, return_inverse=True)"),
     ({"labels": np.array(list("abca"), object)}, "np.unique(labels, return_inverse=True)"),
     ({"labels": [[0], [1, 2], 2, 1]}, "got shape (0,)"),
@@ -123,6 +131,8 @@ LABELS = {
     "one class, not the first": ([1] * 10, "labels - 1"),
     "gaps": ([10, 20, 30, 10, 20, 30, 10, 20, 30, 10], "np.unique(labels, return_inverse=True)"),
     "unknown": ([0, 1, 2, 255, 0, 1, 2, 255, 0, 1], "labels != 255"),
+    "unknown, below": ([0, 1, 2, -1, 0, 1, 2, -1, 0, 1], "labels != -1"),
+    "signs": ([-1, 1] * 5, "np.unique(labels, return_inverse=True)"),
     "ids": ([3_000_000, 3_000_001] * 5, "np.unique(labels, return_inverse=True)"),
     "a class without an image": ([0, 1, 3, 4] * 2 + [0, 1], "class_names"),
 }
@@ -137,6 +147,22 @@ def test_without_names_labels_leave_no_class_out(labels, way):
     names, numbers = np.unique(labels, return_inverse=True)
     dataset = ArrayDataset(x, numbers, names)  # the way out
     assert [int(dataset.class_names[label]) for label in dataset.labels] == labels
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0.5, 1.5, 0.5], [b"b", b"a", b"b"], ["a", "b", "c"], np.array(["2020-01-01"] * 3, "M8[D]")],
+    ids=["floats", "bytes", "texts", "days"],
+)
+def test_the_way_out_for_values_leads_there(labels):
+    labels = np.array(labels)
+    with pytest.raises(DataError, match=re.escape(BY_VALUE)):
+        ArrayDataset(images(3, 5, 5), labels)
+    said: dict = {"np": np, "labels": labels}
+    way, _, names = BY_VALUE.partition(", and class_names=")
+    exec(way, said)
+    dataset = ArrayDataset(images(3, 5, 5), said["labels"], eval(names, said))
+    assert [dataset.class_names[label] for label in dataset.labels] == labels.astype(str).tolist()
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_an_exception_in_crop_reaches_the_consumer(bad):
 
 @pytest.mark.parametrize("bad", [0, -3])
 def test_batch_size_below_1(bad):
-    with pytest.raises(UserError, match=f"batch size must be at least 1, got {bad}"):
+    with pytest.raises(UserError, match=f"batch size must be a whole number from 1, got {bad}"):
         loader(bad)
 
 

@@ -71,6 +71,11 @@ def test_the_way_out_leads_there(mine, theirs):
         assert span(mine).takes(Span.of(made))
 
 
+def test_of_an_unusual_scale_below_0_no_factor_is_known():
+    assert Span(-0.5, 0.5).way_from(BYTES) == "prepare them as the training images were"
+    assert "before any standardising" in BYTES.way_from(Span(-0.5, 0.5))
+
+
 def test_dark_floats_may_come_as_uint8():
     assert "as uint8" in BYTES.way_from(Span(0, 4))
     assert "standardising" in BYTES.way_from(Span(-2, 2.6))
