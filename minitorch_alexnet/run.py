@@ -182,12 +182,12 @@ class Run:
 
 def as_folder(given: str | Path) -> Path:
     """A folder as users write it, ~ too. Raises UserError on what names none."""
-    try:
-        if given != "":
-            return Path(os.path.expanduser(given))
-    except TypeError:
-        pass
-    raise UserError(f"a folder is named by a text or a Path, got {given!r:.80}")
+    if given == "" or not isinstance(given, str | os.PathLike):
+        raise UserError(f"a folder is named by a text or a Path, got {given!r:.80}")
+    folder = Path(os.path.expanduser(given))
+    if os.path.isfile(folder):
+        raise UserError(f"{folder} is a file: name the folder")
+    return folder
 
 
 def is_kept(folder: Path | None) -> bool:

@@ -353,7 +353,7 @@ class Trainer:
         config = replace(self.config, epochs=epochs)
         done = self.epoch + (self.batch > 0)
         if epochs < done or (self.finished and epochs == done):
-            raise UserError(f"{self.epoch} epochs are done already: ask for more than {epochs}")
+            raise UserError(f"epoch {self.epoch} is done already: ask for more than {epochs}")
         self.config = self.run.config = config
         state = self.schedule.state_dict()
         self.schedule = SCHEDULES[self.config.schedule](self.config)

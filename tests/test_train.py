@@ -389,7 +389,7 @@ def test_a_training_that_has_ended_is_extended_or_says_so(garments, tmp_path):
     trainer.fit()
     with pytest.raises(UserError, match=r"has ended, after 2 epochs: extend"):
         trainer.fit()
-    with pytest.raises(UserError, match="2 epochs are done already"):
+    with pytest.raises(UserError, match="epoch 2 is done already"):
         trainer.extend(2)
     trainer.extend(3)
     rates = []
@@ -425,7 +425,7 @@ def test_resuming_with_more_epochs_goes_on_by_the_longer_schedule(garments, tmp_
 
 def test_fewer_epochs_than_are_done_are_refused(garments, tmp_path):
     Trainer(garments, CONFIG, tmp_path, net=a_small_net()).fit()
-    with pytest.raises(UserError, match="3 epochs are done already"):
+    with pytest.raises(UserError, match="epoch 3 is done already"):
         Trainer(garments, replace(CONFIG, epochs=2), tmp_path, net=a_small_net()).resume()
 
 

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..evaluate import Evaluation
 from ..models import MODELS, options_of
 from ..results import keep_results
-from ..run import expect_run_folder, is_kept, read_config
+from ..run import as_folder, expect_run_folder, is_kept, read_config
 from ..summary import place
 from ..train import Trainer, absent
 from ..words import command, crops_each, duration
@@ -223,7 +223,7 @@ def _old_run(arguments) -> tuple[Path, Config]:
     for name, value in vars(arguments).items():
         if value is not None and name not in MAY_CHANGE:
             raise UserError(f"--resume goes on with the run's settings: leave out {_option(name)}")
-    folder = Path(arguments.resume)
+    folder = as_folder(arguments.resume)
     config = read_config(folder)
     moved = {
         "devices": arguments.devices,

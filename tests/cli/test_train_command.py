@@ -388,7 +388,7 @@ def test_resume_with_more_epochs(copied, capsys):
 
 
 def test_resume_with_fewer_epochs(copied, refused):
-    assert "2 epochs are done already" in refused("train", "--resume", copied, "--epochs", "1")
+    assert "epoch 2 is done already" in refused("train", "--resume", copied, "--epochs", "1")
 
 
 def test_two_trainings_of_one_second_have_a_folder_each(place, unfit, monkeypatch):
