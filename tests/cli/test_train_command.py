@@ -1,5 +1,6 @@
 """minitorch-alexnet train: what it prints and leaves, how it refuses, stops and goes on."""
 
+import contextlib
 import json
 import os
 import platform
@@ -316,14 +317,36 @@ def tiny_photographs(photographs, tmp_path_factory):
     return folder
 
 
+@contextlib.contextmanager
+def heard(signum):
+    """Processes that start meanwhile hear the signal, even where we were told to ignore it."""
+    before = signal.signal(signum, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signum, before)
+
+
 def stopped(data, signum) -> tuple[int, int]:
     """Trains into the folder `run`, and is sent a signal; the epoch and batch it stopped after."""
-    with subprocess.Popen(
-        [sys.executable, "-u", "-m", "minitorch_alexnet", *LONG, "--data", data, "--out", "run"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as training:
+    with heard(signum):
+        training = subprocess.Popen(
+            [
+                sys.executable,
+                "-u",
+                "-m",
+                "minitorch_alexnet",
+                *LONG,
+                "--data",
+                data,
+                "--out",
+                "run",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with training:
         for line in training.stdout:
             if line.startswith("epoch 1:"):
                 break
