@@ -283,11 +283,7 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
     draw: False leaves the weights to load_state_dict
     Raises UserError, before anything is drawn, if the net does not take such images.
     """
-    options = {
-        "num_classes": num_classes,
-        "channels": image_shape[0],
-        "dropout": config.dropout,
-    }
+    options = {"num_classes": num_classes, "channels": image_shape[0], "dropout": config.dropout}
     if config.devices:
         options["devices"] = config.devices
     if config.size or "size" in options_of(config.model):

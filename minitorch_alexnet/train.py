@@ -412,11 +412,7 @@ def _expect_trainable(dataset, config, net, validation) -> None:
     """UserError where a Trainer is given something else than it takes."""
     data = ArrayDataset | ImageFolder
     for value, kinds, what in (
-        (
-            dataset,
-            data,
-            "the first must be a data set, such as ArrayDataset(images, labels)",
-        ),
+        (dataset, data, "the first must be a data set, such as ArrayDataset(images, labels)"),
         (config, Config | None, "config must be a Config"),
         (net, Graph | None, 'net must be a Graph, such as build("fashion")'),
         (validation, data | None, "validation must be a data set, such as the first"),

@@ -23,11 +23,7 @@ def add_commands(add_command) -> None:
     command.add_argument("--batch-size", type=whole, default=128, metavar="N")
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1, cuda:0")
     command.add_argument(
-        "--seconds",
-        type=decimal,
-        default=10,
-        metavar="S",
-        help="about so long; at least 3 rounds",
+        "--seconds", type=decimal, default=10, metavar="S", help="about so long; at least 3 rounds"
     )
     command.add_argument(
         "--out", metavar="FILE", help="a .png or .svg (default: bench-MODEL.png in this folder)"

@@ -42,10 +42,7 @@ def add_commands(add_command) -> None:
 def _add_model(command) -> None:
     command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
     command.add_argument(
-        "--classes",
-        type=whole,
-        metavar="N",
-        help="outputs (default: the model's own, 1000 or 10)",
+        "--classes", type=whole, metavar="N", help="outputs (default: the model's own, 1000 or 10)"
     )
     command.add_argument("--devices", metavar="A[,B]", help="where it lives: cpu:0,cpu:1")
 

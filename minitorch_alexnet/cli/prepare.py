@@ -26,10 +26,7 @@ def add_commands(add_command) -> None:
     command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
     command.add_argument("--size", type=whole, default=256, metavar="S", help="S×S pixels an image")
     command.add_argument(
-        "--processes",
-        type=whole,
-        metavar="N",
-        help="that read images (default: one a core)",
+        "--processes", type=whole, metavar="N", help="that read images (default: one a core)"
     )
 
 

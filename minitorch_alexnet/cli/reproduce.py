@@ -36,11 +36,7 @@ def add_commands(add_command) -> None:
         "--data-dir", metavar="DIR", help="a folder with the files of Fashion-MNIST or CIFAR-10"
     )
     command.add_argument(
-        "--seeds",
-        type=whole,
-        default=SEEDS,
-        metavar="N",
-        help="pairs of trainings an experiment",
+        "--seeds", type=whole, default=SEEDS, metavar="N", help="pairs of trainings an experiment"
     )
     command.add_argument(
         "--budget",
@@ -117,7 +113,7 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     done = total - len(reproduction.pending)
     say(
         f"{experiment.name}: {total} trainings, {done} of them done; each on"
-        f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}",
+        f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}"
     )
     try:
         outcome = _with_bar(reproduction)

@@ -55,10 +55,7 @@ def read_photo(path: str | Path, whites: Mapping[str, float] = {}) -> Image.Imag
     return examine(path, whites)[0]
 
 
-def examine(
-    path: str | Path,
-    whites: Mapping[str, float] = {},
-) -> tuple[Image.Image, list[str]]:
+def examine(path: str | Path, whites: Mapping[str, float] = {}) -> tuple[Image.Image, list[str]]:
     """read_photo's image, and what makes the file no plain upright RGB: "converted from CMYK", …
 
     Raises ReadError where the system fails, and else DataError.
