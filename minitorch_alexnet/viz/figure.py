@@ -1,4 +1,4 @@
-"""The figure that every function here returns."""
+"""The figure that every function here returns, and checks of what they are given."""
 
 import io
 
@@ -10,6 +10,8 @@ from ..data.span import Span
 from ..errors import ShapeError, UserError
 from ..words import kind_of
 from .text import families
+
+DPI = 120
 
 
 class Figure(matplotlib.figure.Figure):

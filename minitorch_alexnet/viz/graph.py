@@ -31,8 +31,7 @@ from ..layers import (
 )
 from ..layers.base import short
 from ..summary import crossings
-from .figure import Figure
-from .run import DPI
+from .figure import DPI, Figure
 from .text import fit, inches
 
 SLIM = {  # what a slim line says of a layer; one of any other kind gets a box

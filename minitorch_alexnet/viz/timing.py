@@ -3,8 +3,7 @@
 import numpy as np
 
 from ..timing import Timing
-from .figure import Figure
-from .run import DPI
+from .figure import DPI, Figure
 from .text import fit, plain
 
 FORWARD, BACKWARD = "#0072B2", "#E69F00"  # Okabe and Ito's blue and orange
