@@ -4,7 +4,7 @@ import difflib
 import os
 import shlex
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 PLAIN = f"{string.ascii_letters}{string.digits}/._-"  # to any shell
 
@@ -30,7 +30,7 @@ def printable(text: str) -> str:
     What would steer a terminal or break a file (control characters, marks of direction, bytes
     that are no UTF-8) becomes a backslash and a number.
     """
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+    return "".join(c if c.isprintable() else escaped(c) for c in text)
 
 
 def printable_lines(text: str) -> str:
@@ -38,14 +38,20 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _escaped(character: str) -> str:
+def escaped(character: str) -> str:
+    """A backslash and its number."""
     return character.encode("unicode_escape").decode()
+
+
+def some_of(names: Sequence[str], count: int) -> str:
+    """So many of them: "cat, dog, …"."""
+    return ", ".join(names[:count]) + ", …" * (len(names) > count)
 
 
 def data_set(dataset) -> str:
     """What a data set is, in a line."""
     shape, names = dataset.images.shape, dataset.class_names
-    few = ", ".join([*(printable(str(name)) for name in names[:3]), *["…"] * (len(names) > 3)])
+    few = some_of([printable(str(name)) for name in names], 3)
     return (
         f"{type(dataset).__name__}({shape[0]:,} images {shape[1:]} {dataset.images.dtype},"
         f" {len(names)} class{'es' * (len(names) != 1)}: {few})"

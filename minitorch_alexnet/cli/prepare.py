@@ -9,7 +9,7 @@ from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..data.walk import QUIET
 from ..errors import UserError
-from ..words import command as as_typed
+from ..words import command, some_of
 from .numbers import expect, whole
 from .say import say
 
@@ -17,15 +17,15 @@ SHOWN = 10  # unusable files to name on screen
 
 
 def add_commands(add_command) -> None:
-    command = add_command(
+    parser = add_command(
         "prepare", prepare_folder, "Make a folder of photographs ready for training, once."
     )
-    command.add_argument(
+    parser.add_argument(
         "source", metavar="DIR", help="with train/CLASS/* and val/CLASS/*, or CLASS/*"
     )
-    command.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
-    command.add_argument("--size", type=whole, default=256, metavar="S", help="S×S pixels an image")
-    command.add_argument(
+    parser.add_argument("out", metavar="OUT", help="a new folder for what is made of them")
+    parser.add_argument("--size", type=whole, default=256, metavar="S", help="S×S pixels an image")
+    parser.add_argument(
         "--processes", type=whole, metavar="N", help="that read images (default: one a core)"
     )
 
@@ -36,7 +36,7 @@ def prepare_folder(arguments) -> int:
     if arguments.processes is not None:
         expect("--processes", arguments.processes, 1, 256)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
-    say(f"Next:  {as_typed('train', '--data', out)}")
+    say(f"Next:  {command('train', '--data', out)}")
     return 0
 
 
@@ -52,7 +52,7 @@ def prepared(folder: str) -> str:
     if not is_prepared(out) and not os.access(out if out.exists() else out.parent, os.W_OK):
         raise UserError(
             f"nothing can be written in {out.parent}; prepare elsewhere:"
-            f" {as_typed('prepare', folder, 'OUT')}, then {as_typed('train', '--data', 'OUT')}"
+            f" {command('prepare', folder, 'OUT')}, then {command('train', '--data', 'OUT')}"
         )
     say(_told(_with_bar(source, out, first=f"{source} is prepared first, in {out}"), out))
     return str(out)
@@ -80,7 +80,7 @@ def _told(summary: Summary, out: Path) -> str:
     names = summary.class_names
     lines = [
         f"{summary.train:,} training and {summary.val:,} validation images in {out}, of"
-        f" {len(names):,} classes: {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+        f" {len(names):,} classes: {some_of(names, SHOWN)}"
     ]
     lines += summary.notes
     if summary.unusable or summary.aside:

@@ -20,7 +20,7 @@ from ..results import keep_results
 from ..run import as_folder, expect_run_folder, is_kept, read_config
 from ..summary import place
 from ..train import Trainer, absent
-from ..words import command, crops_each, duration
+from ..words import command, crops_each, duration, some_of
 from .bar import Bar
 from .interrupt import first_ctrl_c
 from .numbers import decimal, expect, whole
@@ -255,8 +255,7 @@ def _announce(trainer: Trainer) -> None:
         say(f"A batch of {config.batch_size:,} is more than there are: each step sees all images.")
     for doing, part in ("learn from", dataset), ("watch it on", trainer.validation):
         if names := absent(part):
-            told = f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
-            say(f"Of {len(names)} classes there is no image to {doing}: {told}")
+            say(f"Of {len(names)} classes there is no image to {doing}: {some_of(names, SHOWN)}")
     if trainer.net.output_device.kind == "cuda":
         say("The first step compiles the CUDA kernels; CuPy keeps them for the next time.")
     images = len(dataset) * (config.epochs - trainer.epoch)

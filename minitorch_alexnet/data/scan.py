@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import DataError
-from ..words import printable
+from ..words import printable, some_of
 from .image_folder import SPLITS
 from .splits import find_splits, is_no_class, is_whole
 from .walk import LINKED, Found, Walk, passed_by
@@ -361,5 +361,4 @@ def _class_name(folder: str) -> str:
 
 def _some(names: Iterable[str]) -> str:
     """The first of them, as they can be printed."""
-    found = sorted(map(printable, names))
-    return ", ".join(found[:SHOWN]) + ", …" * (len(found) > SHOWN)
+    return some_of(sorted(map(printable, names)), SHOWN)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
 from matplotlib.textpath import text_to_path
 
-from ..words import printable
+from ..words import escaped, printable
 
 USUAL = ("sans-serif",)  # matplotlib's default family
 
@@ -27,7 +27,7 @@ def legible(text: str) -> str:
     text = printable(text)
     boxes = [c for c in _lacking(text, USUAL) if ord(c) not in _homes()]
     for c in boxes:
-        text = text.replace(c, c.encode("unicode_escape").decode())
+        text = text.replace(c, escaped(c))
     if boxes:
         warnings.warn(
             "no installed font has the characters of some names, which are drawn as numbers"
