@@ -65,17 +65,14 @@ class Config:
             value, default = getattr(self, field.name), field.default
             if isinstance(value, np.generic):
                 value = value.item()
-                object.__setattr__(self, field.name, value)
+                vars(self)[field.name] = value
             kinds = {float: float | int, type(None): str | None}
             fits = isinstance(value, kinds.get(type(default), type(default)))
             if not fits or isinstance(value, bool) != isinstance(default, bool):
                 like = "text" if default is None else f"like {default!r}"
                 raise UserError(f"{field.name} must be {like}, got {value!r}")
-        for name, (low, high) in LIMITS.items():
-            if not getattr(self, name) >= low:
-                raise UserError(f"{name} must be at least {low}, got {getattr(self, name)}")
-            if not getattr(self, name) <= high:
-                raise UserError(f"{name} must be at most {high:,}, got {getattr(self, name)}")
+        for name, (least, most) in LIMITS.items():
+            expect_within(name, getattr(self, name), least, most)
         if not (self.momentum < 1 and self.dropout < 1):
             raise UserError(
                 f"momentum and dropout must be less than 1, got {self.momentum} and {self.dropout}"
@@ -106,6 +103,14 @@ LIMITS: dict[str, tuple] = {
     "dropout": (0, 1),
     "colour_noise": (0, sys.float_info.max),
 }
+
+
+def expect_within(name: str, value: float, least: float, most: float) -> None:
+    """UserError unless a setting's value is one from least to most."""
+    if not value >= least:
+        raise UserError(f"{name} must be at least {least}, got {value}")
+    if not value <= most:
+        raise UserError(f"{name} must be at most {most:,}, got {value}")
 
 
 def _expect_known(kind: str, name: str, known: dict) -> None:

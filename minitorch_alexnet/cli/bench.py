@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import expect_within
 from ..files import write_figure
 from ..models import MODELS, build
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
-from .numbers import decimal, expect, whole
+from .numbers import decimal, whole
 from .runs import picture_path
 from .say import say
 
@@ -33,8 +34,8 @@ def add_commands(add_command) -> None:
 def bench(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    expect("--batch-size", arguments.batch_size, 1, 2**16)
-    expect("--seconds", arguments.seconds, 0, 86_400)
+    expect_within("--batch-size", arguments.batch_size, 1, 2**16)
+    expect_within("--seconds", arguments.seconds, 0, 86_400)
     out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
     options = {"devices": arguments.devices} if arguments.devices else {}
     net = build(arguments.model, **options)

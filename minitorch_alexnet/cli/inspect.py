@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from .. import __version__
-from ..config import LIMITS
+from ..config import LIMITS, expect_within
 from ..data import fashion_mnist
 from ..errors import UserError
 from ..files import write_figure
@@ -18,7 +18,7 @@ from ..layers.cases import cases
 from ..models import MODELS, build
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
-from .numbers import expect, whole
+from .numbers import whole
 from .runs import picture_path
 from .say import say
 
@@ -49,7 +49,7 @@ def _add_model(command) -> None:
 
 def _build(arguments) -> Graph:
     if arguments.classes is not None:
-        expect("--classes", arguments.classes, 1, 10**6)
+        expect_within("--classes", arguments.classes, 1, 10**6)
     options = {"num_classes": arguments.classes, "devices": arguments.devices}
     said = {k: v for k, v in options.items() if v is not None}
     return build(arguments.model, seed=None, **said)  # shapes are all that is shown
@@ -70,7 +70,7 @@ def graph(arguments) -> int:
 
 
 def gradcheck(arguments) -> int:
-    expect("--seed", arguments.seed, *LIMITS["seed"])
+    expect_within("--seed", arguments.seed, *LIMITS["seed"])
     rng = np.random.default_rng(arguments.seed)
     known = cases(rng)
     names = sorted({type(layer).__name__ for layer, _ in known})

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ..config import expect_within
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..data.walk import QUIET
 from ..errors import UserError
 from ..words import command, some_of
-from .numbers import expect, whole
+from .numbers import whole
 from .say import say
 
 SHOWN = 10  # unusable files to name on screen
@@ -32,9 +33,9 @@ def add_commands(add_command) -> None:
 
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
-    expect("--size", arguments.size, 1, 4096)
+    expect_within("--size", arguments.size, 1, 4096)
     if arguments.processes is not None:
-        expect("--processes", arguments.processes, 1, 256)
+        expect_within("--processes", arguments.processes, 1, 256)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
     say(f"Next:  {command('train', '--data', out)}")
     return 0

@@ -7,6 +7,7 @@ import numpy as np
 from tqdm import tqdm
 
 from .. import data
+from ..config import expect_within
 from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import DataError, UserError
@@ -15,7 +16,7 @@ from ..files import is_our_figure, write_figure
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
 from ..words import crops_each, printable
-from .numbers import expect, whole
+from .numbers import whole
 from .say import say
 
 SHOWN = 20  # classes to name on screen
@@ -127,7 +128,7 @@ def picture_path(asked: str | None, default: Path) -> Path:
 
 
 def predict(arguments) -> int:
-    expect("--top", arguments.top, 1, 1000)
+    expect_within("--top", arguments.top, 1, 1000)
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     _expect_files(trained)
     status = 0
@@ -165,7 +166,7 @@ def _seen(trained: Run, pixels: np.ndarray):
 
 
 def neighbours(arguments) -> int:
-    expect("--top", arguments.top, 1, 1000)
+    expect_within("--top", arguments.top, 1, 1000)
     from .. import viz  # matplotlib is slow to import
 
     pictures = len(arguments.images) * (1 + arguments.top)

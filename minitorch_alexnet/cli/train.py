@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import data
-from ..config import FOLDER_MODEL, FOLDER_RECIPE, RECIPES, SCHEDULES, Config
+from ..config import FOLDER_MODEL, FOLDER_RECIPE, RECIPES, SCHEDULES, Config, expect_within
 from ..data.image_folder import is_prepared
 from ..data.prepare import is_begun
 from ..errors import UserError
@@ -23,7 +23,7 @@ from ..train import Trainer, absent
 from ..words import command, crops_each, duration, some_of
 from .bar import Bar
 from .interrupt import first_ctrl_c
-from .numbers import decimal, expect, whole
+from .numbers import decimal, whole
 from .prepare import prepared
 from .say import say
 
@@ -188,7 +188,7 @@ def _new_run(arguments) -> tuple[Path | None, Config]:
     if folder:
         expect_run_folder(folder)
     if arguments.size is not None:
-        expect("--size", arguments.size, 1, 4096)
+        expect_within("--size", arguments.size, 1, 4096)
     name = arguments.data or "auto"
     photos = name not in data.DATASETS
     said = {n: getattr(arguments, n) for n in (*RECIPES_SETTINGS, *SETTINGS, *SWITCHES)}
