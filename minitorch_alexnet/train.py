@@ -68,10 +68,6 @@ class Trainer:
     ):
         _expect_trainable(dataset, config, net, validation)
         config = config or Config()
-        if dataset.num_classes < 2:
-            raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
-        if validation is not None and validation.class_names != dataset.class_names:
-            raise UserError("the validation set has other classes than the training set")
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
         folder = None if folder is None else as_folder(folder)
@@ -409,7 +405,7 @@ class Trainer:
 
 
 def _expect_trainable(dataset, config, net, validation) -> None:
-    """UserError where a Trainer is given something else than it takes."""
+    """UserError where a Trainer is given something else than it takes, or what does not fit."""
     data = ArrayDataset | ImageFolder
     for value, kinds, what in (
         (dataset, data, "the first must be a data set, such as ArrayDataset(images, labels)"),
@@ -426,6 +422,10 @@ def _expect_trainable(dataset, config, net, validation) -> None:
             f"Trainer: the net has {shape[0]} outputs for {dataset.num_classes} classes: give it as"
             " many, or name all classes in class_names"
         )
+    if dataset.num_classes < 2:
+        raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
+    if validation is not None and validation.class_names != dataset.class_names:
+        raise UserError("the validation set has other classes than the training set")
 
 
 def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:
