@@ -79,8 +79,9 @@ def _print_layers(timing: Timing) -> None:
         share = ""
         if products[name]:
             rate = timing.batch * sum(work[name]) / (forward + backward) * 1000
-            most = max(most, rate / np.median(timing.limit))
-            share = f"{rate / np.median(timing.limit):.0%}"
+            reached = rate / np.median(timing.limit)
+            most = max(most, reached)
+            share = f"{reached:.0%}"
         bar = "█" * round(BAR * forward / longest) + "░" * round(BAR * backward / longest)
         count = f"{products[name]:,}" if products[name] else ""
         say(f"{name:{width}} {forward:8.2f}  {backward:8.2f}  {count:>13}  {share:>12}   {bar}")

@@ -5,8 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 
 # Ctrl-C, kill, and a terminal that is closed (which Windows tells in another way).
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-SIGNALS = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+SIGNALS = [getattr(signal, s) for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s)]
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ def _do_all(loaded: data.Data, arguments) -> None:
         say(f"{experiment.name} is left out: {why}")
     path = Path(arguments.out, "README.md")
     _expect_our_page(path)
-    share = arguments.budget if arguments.budget is None else arguments.budget / len(fitting)
+    share = arguments.budget and arguments.budget / len(fitting)
     outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
     write_text(path, page(outcomes, left_out))
     say(f"\nAll on one page: {path}")

@@ -32,8 +32,9 @@ UNKNOWN = {  # what such a file starts with, and what to do
     b"ftypavif": "it is AVIF, which this Pillow does not read: update Pillow",
     **dict.fromkeys((b"ftypisom", b"ftypmp4", b"ftypqt", b"ftypM4V"), "it is a video"),
     b"ftyp": "it is HEIC or the like, which takes a plugin: pip install pillow-heif",
-    b"JXL ": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
-    b"\xff\x0a": "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin",
+    **dict.fromkeys(
+        (b"JXL ", b"\xff\x0a"), "it is JPEG XL, which takes a plugin: pip install pillow-jxl-plugin"
+    ),
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), OTHER_TIFF),
     b"version https://": "it stands for a file of Git LFS, which is not here yet: git lfs pull",
     **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html"), "it is a web page, not an image"),

@@ -248,7 +248,7 @@ class _Reading:
         for name, files in told.items():
             held_out[name] = sorted(held_out.get(name, []) + files)
         strange = held_out.keys() - classes.keys()
-        if "test" in find_splits([posixpath.split(table)[0]]) and len(strange) == len(held_out) < 2:
+        if "test" in find_splits([posixpath.dirname(table)]) and len(strange) == len(held_out) < 2:
             self.notes.append(f"{self.val} is left aside: it holds no folders of the classes.")
             self.val = None
             return None
