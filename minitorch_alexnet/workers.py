@@ -270,7 +270,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def set_threads(threads: int) -> None:
-    """Compute with this many threads from now on (1 or more)."""
+    """Compute with this many threads from now on, 1 to MOST_THREADS; UserError on any other."""
     global _workers
     if not isinstance(threads, int) or threads < 1:
         raise UserError(f"the number of threads must be at least 1, got {threads!r}")

@@ -1,8 +1,8 @@
 """What happens to images on their way to the net.
 
-Crops and flips pick pixels, in uint8, on the host; the cast, the mean and the colour shift are
-array maths on the device. What befalls an image depends on (seed, epoch, its index) alone, so a
-resumed run sees what the uninterrupted one would have seen, however far a loader reads ahead.
+Crops and flips pick pixels on the host; the cast, the mean and the colour shift are array maths on
+the device. What befalls an image depends on (seed, epoch, its index) alone, so a resumed run sees
+what the uninterrupted one would have seen, however far a loader reads ahead.
 """
 
 from dataclasses import dataclass

@@ -74,8 +74,7 @@ class Outcome:
 
 
 class Reproduction:
-    """An experiment on a data set, kept in a folder: plan.json and, training by training,
-    results.json.
+    """An experiment on a data set, and its folder: plan.json and, by trainings, results.json.
 
     seeds: 0 … seeds-1, each a pair of trainings
     budget: minutes for all trainings together; default: the experiment's own size
@@ -130,11 +129,11 @@ class Reproduction:
     ) -> Outcome:
         """Do what is left of the trainings; each result is on disk before the next one begins.
 
-        Raises UserError if another process does so in the folder.
-
-
         on_step: hears after each step of a training which share of it is done, 0 … 1
-        on_result: hears of each one its result: {"seconds", "date", "arms": {arm: its numbers}}
+        on_result: hears of each one its result, {"seconds", "date", "arms": {arm: its numbers}},
+                   with a digest
+
+        Raises UserError if another process does so in the folder.
         """
         with Lock(self.folder):
             self.results = self._results_kept()  # another process may have been here
