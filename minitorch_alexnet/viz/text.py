@@ -17,9 +17,9 @@ from ..words import escaped, printable
 USUAL = ("sans-serif",)  # matplotlib's default family
 
 
-def plain(text) -> str:
-    """Text that can be drawn, in which a $ begins no formula."""
-    return legible(str(text)).replace("$", r"\$")
+def plain(text: str) -> str:
+    """A legible text as it is drawn: a $ begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def legible(text: str) -> str:
