@@ -81,7 +81,10 @@ class Run:
 
     def expect(self, dataset: ArrayDataset | ImageFolder) -> None:
         """UserError unless a data set's classes, and its images' size and scale, are the net's."""
-        expect_data_set(dataset)
+        if not isinstance(dataset, ArrayDataset | ImageFolder):
+            raise UserError(
+                f"expected a data set, such as ArrayDataset(images, labels), got {kind_of(dataset)}"
+            )
         if dataset.class_names != self.class_names:
             theirs, mine = len(dataset.class_names), len(self.class_names)
             raise UserError(
@@ -301,14 +304,6 @@ def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool =
     elif draw:
         net = build(config.model, seed=config.seed, **options)
     return net
-
-
-def expect_data_set(given) -> None:
-    """UserError unless it is one."""
-    if not isinstance(given, ArrayDataset | ImageFolder):
-        raise UserError(
-            f"expected a data set, such as ArrayDataset(images, labels), got {kind_of(given)}"
-        )
 
 
 def check_images(net: Graph, shape: tuple) -> None:

@@ -70,8 +70,8 @@ class Trainer:
         config = config or Config()
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
-        folder = None if folder is None else as_folder(folder)
-        if folder:
+        if folder is not None:
+            folder = as_folder(folder)
             expect_run_folder(folder)
         resumable = is_kept(folder)  # then the weights are there
         shape = dataset.images.shape[1:]
