@@ -74,7 +74,7 @@ class Outcome:
 
 
 class Reproduction:
-    """An experiment on a data set, and its folder: plan.json and, by trainings, results.json.
+    """An experiment on a data set, kept in plan.json and, training by training, in results.json.
 
     seeds: 0 … seeds-1, each a pair of trainings
     budget: minutes for all trainings together; default: the experiment's own size
