@@ -629,7 +629,7 @@ BUGS = [
     ("cli/streams.py", "            self._turn_away()\n", "", "tests/cli/test_main.py"),
     ("cli/streams.py", "Stream(err, False)", "Stream(err, True)", "tests/cli/test_main.py"),
     ("cli/numbers.py", "if \"_\" in text or not text.isascii():", "if False:", "tests/cli/test_main.py"),
-    ("config.py", "if not value <= most:", "if False:", "tests/cli/test_main.py"),
+    ("config.py", "if not value <= most:", "if False:", "tests/test_config.py"),
     ("summary.py", "if len(set(row[\"devices\"].split(\" -> \"))) > 1", "if True", "tests/test_summary.py"),
     ("cli/bench.py", "if max(most, timing.share) > 1:", "if timing.share > 1:", "tests/cli/test_bench.py"),
 ]  # fmt: skip
