@@ -5,7 +5,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ..config import expect_within
 from ..data.image_folder import is_prepared
 from ..data.prepare import Summary, is_begun, prepare
 from ..data.walk import QUIET
@@ -33,9 +32,6 @@ def add_commands(add_command) -> None:
 
 def prepare_folder(arguments) -> int:
     out = Path(arguments.out)
-    expect_within("--size", arguments.size, 1, 4096)
-    if arguments.processes is not None:
-        expect_within("--processes", arguments.processes, 1, 256)
     say(_told(_with_bar(arguments.source, out, arguments.size, arguments.processes), out))
     say(f"Next:  {command('train', '--data', out)}")
     return 0

@@ -45,7 +45,7 @@ from .scan import File, Listing, Row, list_files
 SHARD = 2048  # files
 CLAIM = "plan.json"  # in a folder, before all else: what it is being filled with
 WHITES = "whites.json"  # then, before the first shard: the levels that count as white
-PROCESSES = 1024  # at most
+PROCESSES = 256  # at most
 PAUSES = (0.1, 1.0)  # seconds, before a file that could not be read is tried again
 REPORT = "report.csv"
 FLAT = "almost no shades"
