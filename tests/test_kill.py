@@ -20,7 +20,8 @@ config = train.Config(epochs=2, batch_size=32, augment=True, seed=7)
 trainer = train.Trainer(silhouettes.load("train", count=260), config, sys.argv[1])
 trainer.resume()
 print("running", flush=True)
-trainer.fit()
+if not trainer.finished:
+    trainer.fit()
 """
 
 
