@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import DataError
 from ..words import printable, some_of
 from .image_folder import SPLITS
-from .splits import find_splits, is_no_class, is_whole
+from .splits import find_splits, is_no_class, is_whole, names_a_part
 from .walk import LINKED, Found, Walk, passed_by
 
 LAYOUTS = (
@@ -164,7 +164,7 @@ class _Reading:
                 f"{place} holds images in one folder alone, {_some(folders)}, and one class is"
                 f" nothing to tell apart{self._instead()}; {self._deeper(inner) or LAYOUTS}"
             )
-        if wrong := list(filter(is_no_class, folders)):
+        if wrong := [name for name in folders if is_no_class(name) or self._is_part(name)]:
             deeper = self._deeper(posixpath.join(self.train, wrong[0]))
             raise DataError(
                 f"{_some(wrong)} in {place} is no class, it seems: {deeper or LAYOUTS}; if it is"
@@ -172,6 +172,10 @@ class _Reading:
             )
         self._tell_inner(folders)
         return self._named(folders)
+
+    def _is_part(self, name: str) -> bool:
+        """A folder of folders beside others, named for a part of the set: seg_train."""
+        return not self.train and names_a_part(name) and bool(self._deeper(name))
 
     def _deeper(self, folder: str) -> str:
         """The way out where a folder holds several with images, or ""."""

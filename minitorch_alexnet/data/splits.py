@@ -71,6 +71,11 @@ def is_no_class(name: str) -> bool:
     return re.fullmatch(NO_CLASS, name, re.IGNORECASE) is not None
 
 
+def names_a_part(name: str) -> bool:
+    """Does it say a part, with whatever words beside it? A class can, too: "dog training"."""
+    return _said(name) is not None
+
+
 def _said(name: str) -> tuple[str, tuple[str, ...]] | None:
     """What a name says a folder is for, "train", "val" or "test", and its other words."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()  # trainSet

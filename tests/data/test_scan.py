@@ -333,6 +333,17 @@ def test_of_three_splits_the_test_is_left_aside(tmp_path):
     assert rows == dict.fromkeys(["extra", "test"], "neither train nor validation")
 
 
+def test_a_lone_part_beside_other_folders_is_no_class(tmp_path):
+    source = folder(tmp_path, *classes(*PETS, below="seg_train/", count=10), "x/a.png", "x/b.png")
+    with pytest.raises(DataError, match=r"seg_train in .* is no class.*give that"):
+        list_files(source)
+
+
+def test_a_class_may_sound_like_a_part(tmp_path):
+    source = folder(tmp_path, *classes("dog training", "agility", count=10))
+    assert list_files(source).class_names == ["agility", "dog training"]
+
+
 def test_a_test_without_classes_is_no_validation(tmp_path):
     source = folder(tmp_path, *classes(*PETS, below="train/", count=10), "test/images/a.png")
     assert {row[2].split("/")[0] for row in found(source)} == {"train"}
