@@ -510,7 +510,7 @@ BUGS = [
     ("evaluate.py", 'np.argsort(distances, axis=1, kind="stable")', "np.argsort(distances, axis=1)", "tests/test_evaluate.py"),
     # the checker itself
     ("gradcheck.py", "layer.forward(*xs, train=True)", "layer.forward(*xs)", CHECK),
-    ("gradcheck.py", "layer.backward(dy, cache, need_dx=True)", "layer.backward(dy, cache)", CHECK),
+    ("gradcheck.py", 'expect_call(layer, "backward", "dy", "cache", need_dx=True)', "pass", CHECK),
     ("layers/base.py", "{type(layer).__name__}: its {what}", "{layer!r}: its {what}", GRAPH),
     ("gradcheck.py", "outside <= noise else outside / scale", "True else outside", CHECK),
     ("gradcheck.py", "dy = rng.uniform(0.5, 1.5, y.shape)", "dy = np.ones(y.shape)", CHECK),
