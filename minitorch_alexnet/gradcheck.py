@@ -209,11 +209,16 @@ def _slopes(outputs, y, dy, x, index, relative_step) -> tuple[float, float, floa
     """
     value = float(x[index])
     step = relative_step * max(1.0, abs(value))
+
+    def write(number):
+        with Device.of(x).current():
+            x[index] = number
+
     there = []
     for shifted in (value - step, value + step):
-        x[index] = shifted
+        write(shifted)
         there.append(np.array(outputs()))
-    x[index] = value
+    write(value)
     before, after = there
     left, right = (float(((b - a) * dy).sum()) / step for a, b in ((before, y), (y, after)))
     return left, (left + right) / 2, right

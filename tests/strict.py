@@ -68,7 +68,7 @@ class Array:
 
     def __setitem__(self, key, value):
         refuse(state.fusing, "indexing in a fused function")
-        self._host[_unboxed(key)] = _unboxed(value)
+        _unboxed(self)[_unboxed(key)] = _unboxed(value)
 
     def __array__(self, *args, **kwargs):
         raise Stranger("brought to the host unasked")

@@ -36,9 +36,11 @@ VARIANTS = list(product(REALS, (False, True)))  # dtype, 64-bit integers
 # ---- a GPU of one thread ---------------------------------------------------------------------
 
 CPP = """
+#include <math.h>
 struct Three {{ unsigned x, y, z; }};
 static Three blockIdx, threadIdx, blockDim, gridDim;
 #define __global__
+#define __device__
 {text}
 extern "C" void launch(
     unsigned first, unsigned blocks, unsigned threads, int backwards, void **arguments)
@@ -109,8 +111,8 @@ class OneThreadGPU:
                     if "const" not in kind:
                         written.append(value.view(np.ndarray))
                 else:
-                    assert type(value) is integer
-                    cells.append(np.ctypeslib.as_ctypes_type(integer)(value))
+                    assert type(value) is {"integer": integer, "real": real}[kind]
+                    cells.append(np.ctypeslib.as_ctypes_type(type(value))(value))
             pointers = (ctypes.c_void_p * len(cells))(*map(ctypes.addressof, cells))
             launch(self.first_block, blocks, threads, self.backwards, pointers)
             self.launches.append(name)
@@ -275,15 +277,36 @@ def test_columns_have_the_pixels_innermost(cuda):
 @some
 @given(
     shape=st.tuples(*(st.integers(1, most) for most in (3, 6, 4, 5))),
-    groups=st.integers(1, 3),
-    reach=st.tuples(st.integers(0, 13), st.integers(0, 13)),
+    window=st.tuples(st.integers(0, 13), st.integers(0, 13), st.integers(1, 3)),
+    a=st.sampled_from([1e-4, 0.3]),
     manner=manners(),
     values=values(),
+    seed=st.integers(0, 99),
 )
-def test_windows_over_channels_sum_as_numpys(cuda, gpu, shape, groups, reach, manner, values):
-    x = values((shape[0], groups * shape[1], *shape[2:]), manner[0])
-    sums = cuda.window_sum(*on_gpu(gpu, manner, x), *reach, groups)
-    assert_written(sums, cpu.window_sum(x, *reach, groups))
+def test_what_is_normalised_is_numpys(cuda, gpu, shape, window, a, manner, values, seed):
+    shape = shape[0], window[2] * shape[1], *shape[2:]
+    x, dy = values(shape, manner[0]), normal(*shape, seed=seed, dtype=manner[0])
+    for got, wanted in zip(
+        cuda.lrn(*on_gpu(gpu, manner, x), *window, 2.0, a, 0.75),
+        cpu.lrn(x, *window, 2.0, a, 0.75),
+        strict=True,
+    ):
+        assert_written(got, wanted)
+    s = wanted
+    dx = cuda.lrn_backward(*on_gpu(gpu, manner, dy, x, s), *window, a, 0.75)
+    assert_written(dx, cpu.lrn_backward(dy, x, s, *window, a, 0.75))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.3])
+@pytest.mark.parametrize("dtype", REALS)
+def test_other_powers_are_numpys_but_for_rounding(cuda, gpu, beta, dtype):
+    x, dy = (normal(2, 6, 3, 3, seed=seed, dtype=np.dtype(dtype)) for seed in (1, 2))
+    wanted, s = cpu.lrn(x, 2, 1, 2, 1.0, 0.3, beta)
+    x, dy, s = on_gpu(gpu, (dtype, False, False, "plain"), x, dy, s)
+    rounding = {"rtol": 0, "atol": 1e-6 if dtype == "float32" else 1e-14}
+    np.testing.assert_allclose(cuda.lrn(x, 2, 1, 2, 1.0, 0.3, beta)[0], wanted, **rounding)
+    wanted = cpu.lrn_backward(dy, x, s, 2, 1, 2, 0.3, beta)
+    np.testing.assert_allclose(cuda.lrn_backward(dy, x, s, 2, 1, 2, 0.3, beta), wanted, **rounding)
 
 
 @some
@@ -332,7 +355,12 @@ def test_a_batch_of_many_blocks(cuda, gpu):
     cpu.col2im(cpu.to_columns(maps), back, *how)
     cuda.col2im(columns, sums, *how)
     assert_written(sums, back)
-    assert_written(cuda.window_sum(x, 2, 1), cpu.window_sum(x, 2, 1))
+    for got, normalised in zip(
+        cuda.lrn(x, 2, 1, 1, 2.0, 0.3, 0.75), cpu.lrn(x, 2, 1, 1, 2.0, 0.3, 0.75), strict=True
+    ):
+        assert_written(got, normalised)
+    back = cpu.lrn_backward(sums, x, normalised, 2, 1, 1, 0.3, 0.75)
+    assert_written(cuda.lrn_backward(sums, x, normalised, 2, 1, 1, 0.3, 0.75), back)
     dx = cpu.max_pool_backward(y, winners_here, x.shape, *how)
     assert_written(cuda.max_pool_backward(y, winners, x.shape, *how), dx)
 
@@ -351,7 +379,7 @@ def test_blocks_of_images_cover_the_batch_and_stay_in_budget(cuda, monkeypatch, 
 
 
 def every_loop(cuda, x):
-    """Calls of the five loops, by name; each gives what the kernel writes."""
+    """Calls of the loops, by name; each gives what the kernel writes."""
     how = (2, 2), (1, 1), ((0, 0), (0, 0))
     n, c, h, w = x.shape
 
@@ -363,7 +391,8 @@ def every_loop(cuda, x):
     return {
         "im2col": lambda: cuda.im2col(x, *how),
         "col2im": col2im,
-        "window_sum": lambda: cuda.window_sum(x, 1, 1),
+        "lrn": lambda: cuda.lrn(x, 1, 1, 1, 2.0, 0.3, 0.75)[0],
+        "lrn_backward": lambda: cuda.lrn_backward(x, x, x, 1, 1, 1, 0.3, 0.75),
         "max_pool": lambda: cuda.max_pool(x, *how, (h - 1, w - 1))[0],
         "max_pool_backward": lambda: cuda.max_pool_backward(x, winners, x.shape, (1, 1), *how[1:]),
     }

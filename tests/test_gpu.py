@@ -101,13 +101,19 @@ def steps(net, count=10, batch=16, dtype=np.float64):
     return float(value)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_ten_steps_end_with_the_cpus_weights(gpu, dtype):
+def test_ten_steps_end_with_the_cpus_weights(gpu):
     nets = [build("fashion", devices=str(device)) for device in (HOST, gpu)]
-    losses = [steps(net, dtype=dtype) for net in nets]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-9 if dtype == np.float64 else 1e-3)
+    losses = [steps(net) for net in nets]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
     for name, wanted in nets[0].state_dict().items():
-        close(nets[1].state_dict()[name], wanted, dtype, loss=100)
+        close(nets[1].state_dict()[name], wanted, np.float64, loss=100)
+
+
+def test_ten_steps_in_float32_end_with_the_cpus_loss(gpu):
+    """Not its weights: a single ReLU near 0 may part those."""
+    nets = [build("fashion", devices=str(device)) for device in (HOST, gpu)]
+    losses = [steps(net, dtype=np.float32) for net in nets]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def towers(first, second):

@@ -1,6 +1,7 @@
 """The array loops that need hand-writing on each kind of device, with the same names on each.
 
-cpu.py has them in NumPy, cuda.py in CUDA: im2col, col2im, window_sum, max_pool, max_pool_backward.
+cpu.py has them in NumPy, cuda.py in CUDA: im2col and col2im, lrn and max_pool, each with its
+backward.
 Which axis is innermost in memory, images on a CPU and pixels on a GPU, is known here alone; the
 others are what layers need in order not to know: room for a result (`empty`), an array brought
 `in_order`, maps as columns and back, and the `bands` that a convolution is done in.
@@ -46,10 +47,11 @@ empty = _twin("empty")
 from_columns = _twin("from_columns")
 im2col = _twin("im2col")
 in_order = _twin("in_order")
+lrn = _twin("lrn")
+lrn_backward = _twin("lrn_backward")
 max_pool = _twin("max_pool")
 max_pool_backward = _twin("max_pool_backward")
 to_columns = _twin("to_columns")
-window_sum = _twin("window_sum")
 
 __all__ = [
     "bands",
@@ -58,8 +60,9 @@ __all__ = [
     "from_columns",
     "im2col",
     "in_order",
+    "lrn",
+    "lrn_backward",
     "max_pool",
     "max_pool_backward",
     "to_columns",
-    "window_sum",
 ]

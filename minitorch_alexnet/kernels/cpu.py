@@ -1,4 +1,4 @@
-"""The five array loops, in NumPy.
+"""The array loops, in NumPy.
 
 Shapes are (n, C, H, W), but the memory is in the order (C, H, W, n), images innermost, as in the
 authors' cuda-convnet: copies and sums then run over long rows, a product's result is the next
@@ -39,20 +39,6 @@ def _images_last(x):
 def _images_first(x):
     """The reverse.  (…, n) -> (n, …)"""
     return x.transpose(x.ndim - 1, *range(x.ndim - 1))
-
-
-def window_sum(x, before: int, after: int, groups: int = 1):
-    """Sum over the channels c-before … c+after of each group, clipped at its ends.
-
-    x: (n, C, H, W), of so many equal groups of channels  ->  the same shape
-    """
-    grouped = _images_last(x).reshape(groups, x.shape[1] // groups, -1)
-    y = grouped.copy()
-    for shift in range(1, min(before, y.shape[1] - 1) + 1):
-        y[:, shift:] += grouped[:, :-shift]
-    for shift in range(1, min(after, y.shape[1] - 1) + 1):
-        y[:, :-shift] += grouped[:, shift:]
-    return _images_first(y.reshape(*x.shape[1:], len(x)))
 
 
 # ---- convolution's -------------------------------------------------------------------------------
@@ -122,6 +108,53 @@ def _windows(x, kernel_size, stride, padding) -> Pair:
         (length + sum(pads) - k) // s + 1
         for length, pads, k, s in zip(x.shape[2:], padding, kernel_size, stride, strict=True)
     )
+
+
+# ---- local response normalisation's --------------------------------------------------------------
+
+
+def lrn(x, before: int, after: int, groups: int, k: float, a: float, beta: float):
+    """x · s^(-β), and s = k + a · Σ x² over the channels c-before … c+after of a group.
+
+    x: (n, C, H, W), of so many equal groups of channels  ->  y and s, of the same shape
+    """
+    s = window_sum(x * x, before, after, groups)
+    s *= a
+    s += k
+    return x / _power(s, beta), s
+
+
+def lrn_backward(dy, x, s, before: int, after: int, groups: int, a: float, beta: float):
+    """The same backward: dy · s^(-β) - 2aβ · x · Σ dy · y / s over the windows that hold x.
+
+    dy, x, s: (n, C, H, W)  ->  dx, of the same shape
+    """
+    damped = dy / _power(s, beta)
+    crossed = window_sum(damped * x / s, after, before, groups)  # the window's mirror image
+    return damped - crossed * x * (2 * a * beta)
+
+
+def window_sum(x, before: int, after: int, groups: int = 1):
+    """Sum over the channels c-before … c+after of each group, clipped at its ends.
+
+    x: (n, C, H, W), of so many equal groups of channels  ->  the same shape
+    """
+    grouped = _images_last(x).reshape(groups, x.shape[1] // groups, -1)
+    y = grouped.copy()
+    for shift in range(1, min(before, y.shape[1] - 1) + 1):
+        y[:, shift:] += grouped[:, :-shift]
+    for shift in range(1, min(after, y.shape[1] - 1) + 1):
+        y[:, :-shift] += grouped[:, shift:]
+    return _images_first(y.reshape(*x.shape[1:], len(x)))
+
+
+def _power(s, beta: float):
+    """s^β; powers are slow, so the paper's β = 3/4 is √s · √√s."""
+    if beta != 0.75:
+        return s**beta
+    root = np.sqrt(s)
+    root *= np.sqrt(root)
+    return root
 
 
 # ---- the pool's ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The five array loops in CUDA: their text is in the .cu files beside this one.
+"""The array loops in CUDA: their text is in the .cu files beside this one.
 
 Arrays are C-contiguous, the pixels innermost: (n, C, H, W), and columns (C·kh·kw, n·oh·ow).
 Neighbouring threads then read and write neighbouring numbers of a map.
@@ -65,12 +65,20 @@ def from_columns(columns, shape):
     return columns.reshape(o, n, oh, ow).transpose(1, 0, 2, 3)
 
 
-def window_sum(x, before, after, groups=1):
-    """Sum over the channels c-before … c+after of a group.  x: (n, C, H, W), same out"""
-    n, c, h, w = x.shape
-    y = cupy.empty(x.shape, x.dtype)
-    _launch("window_sum", x.size, (x, y), (n * groups, c // groups, h * w, before, after))
-    return y
+def lrn(x, before, after, groups, k, a, beta):
+    """x · s^(-beta), and s = k + a · Σ x² over a window of channels.  (n, C, H, W) -> y, s: same"""
+    y, s = cupy.empty(x.shape, x.dtype), cupy.empty(x.shape, x.dtype)
+    numbers = *_channels(x.shape, groups), before, after
+    _launch("lrn", x.size // numbers[1], (x, y, s), numbers, (k, a, beta))
+    return y, s
+
+
+def lrn_backward(dy, x, s, before, after, groups, a, beta):
+    """The derivative of the same by x.  dy, x, s: (n, C, H, W), same out"""
+    dx = cupy.empty(x.shape, x.dtype)
+    numbers, reals = (*_channels(x.shape, groups), before, after), (beta, 2 * a * beta)
+    _launch("lrn_backward", x.size // numbers[1], (dy, x, s, dx), numbers, reals)
+    return dx
 
 
 def max_pool(x, kernel_size, stride, padding, output_size):
@@ -97,13 +105,19 @@ def _windows(shape, kernel_size, stride, padding):
     return *shape, *kernel_size, *stride, top, left, oh, ow
 
 
+def _channels(shape, groups):
+    """The first numbers that lrn takes: groups are images of fewer channels."""
+    n, c, h, w = shape
+    return n * groups, c // groups, h * w
+
+
 def _pool(x_shape, y_shape, kernel_size, stride, padding):
     """The numbers that the pooling loops take; a map is a map, of whatever image."""
     n, c, h, w = x_shape
     return n * c, h, w, *kernel_size, *stride, padding[0][0], padding[1][0], *y_shape[2:]
 
 
-def _launch(name, threads, arrays, numbers):
+def _launch(name, threads, arrays, numbers, reals=()):
     """Start a kernel with at least so many threads; it counts in 64 bits only where it must."""
     if not threads:
         return
@@ -112,10 +126,12 @@ def _launch(name, threads, arrays, numbers):
     if len(dtypes) > 1 or not dtypes <= set(REALS):
         got = " and ".join(sorted(dtypes))
         raise UserError(f"{name}: expected float32 or float64, got {got}")
+    (dtype,) = dtypes
     wide = max(array.size for array in arrays) + THREADS >= 2**31
-    kernel = _kernel(name, *dtypes, wide)
+    kernel = _kernel(name, dtype, wide)
     integer = np.int64 if wide else np.int32
-    kernel((-(-threads // THREADS),), (THREADS,), (*arrays, *map(integer, numbers)))
+    values = *map(integer, numbers), *map(np.dtype(dtype).type, reals)
+    kernel((-(-threads // THREADS),), (THREADS,), (*arrays, *values))
 
 
 @functools.cache

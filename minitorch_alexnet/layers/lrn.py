@@ -3,16 +3,16 @@
     y_i = x_i · s_i^(-β)        s_i = k + α · Σ_j x_j²
 
 over the `size` channels j centred on i, clipped at the ends: a map that answers strongly damps
-its neighbours at the same place.
+its neighbours at the same place. Backward, what x_j did to y_j itself and, as a part of s_i, to
+every y_i whose window holds it:
+
+    dx_j = dy_j · s_j^(-β) - 2αβ · x_j · Σ_i dy_i · y_i / s_i
 """
 
 from numbers import Real
 
-import numpy as np
-
-from ..device import array_module, fuse
 from ..errors import ShapeError, UserError
-from ..kernels import window_sum
+from ..kernels import lrn, lrn_backward
 from .base import Layer, expect_maps, expect_whole
 
 
@@ -46,26 +46,22 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x, train=True):
         self.check(x)
-        s = window_sum(x * x, *self._reach(), self.groups)
-        y = _normalise(x, s, *map(x.dtype.type, (self._a(), self.k, self.beta)))
+        y, s = lrn(x, *self._window, float(self.k), self._a, float(self.beta))
         return y, (x, s)
 
     def backward(self, dy, cache, need_dx=True):
-        # dx_j = dy_j · s_j^(-β) - 2aβ · x_j · Σ_i dy_i · y_i / s_i, over the i whose window holds
-        # j: the window's mirror image
         if not need_dx:
             return None, {}
-        x, s = cache
-        damped, crossing = _damp(dy, x, s, x.dtype.type(self.beta))
-        crossed = window_sum(crossing, *reversed(self._reach()), self.groups)
-        return _combine(damped, x, crossed, x.dtype.type(2 * self._a() * self.beta)), {}
+        return lrn_backward(dy, *cache, *self._window, self._a, float(self.beta)), {}
 
+    @property
+    def _window(self):
+        """How many channels it holds before and after its own, and the groups it stays within."""
+        return self.size // 2, (self.size - 1) // 2, self.groups
+
+    @property
     def _a(self):
-        return self.alpha / self.size if self.alpha_over_size else self.alpha
-
-    def _reach(self):
-        """How many channels a window holds before and after its own."""
-        return self.size // 2, (self.size - 1) // 2
+        return float(self.alpha / self.size if self.alpha_over_size else self.alpha)
 
     def __repr__(self):
         return (
@@ -73,35 +69,3 @@ class LocalResponseNorm(Layer):
             f" k={self.k:g}, alpha_over_size={self.alpha_over_size}"
             + (f", groups={self.groups})" if self.groups > 1 else ")")
         )
-
-
-# On a GPU each of these is one pass over its arrays, beside x² and the two window sums.
-
-
-@fuse
-def _normalise(x, s, a, k, beta):
-    """x · s^(-β), where s, the sums of squares, becomes k + a · s."""
-    s *= a
-    s += k
-    return x / _power(s, beta)
-
-
-@fuse
-def _damp(dy, x, s, beta):
-    """dy · s^(-β), and dy · y / s."""
-    damped = dy / _power(s, beta)
-    return damped, damped * x / s
-
-
-@fuse
-def _combine(damped, x, crossed, factor):
-    return damped - crossed * x * factor
-
-
-def _power(s, beta):
-    """s^β; on the CPU, where powers are slow, the paper's β = 3/4 as √s · √√s."""
-    if array_module(s) is not np or beta != 0.75:
-        return s**beta
-    root = np.sqrt(s)
-    root *= np.sqrt(root)
-    return root
