@@ -3,6 +3,8 @@
 import contextlib
 import functools
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -65,20 +67,33 @@ class Device:
                 return _cupy().array(x)
         return self._copy_from_gpu(x)
 
-    def upload(self, x) -> Callable:
+    def queue(self):
+        """Where this thread's work for a GPU goes; None on the CPU."""
+        if self.kind == "cpu":
+            return None
+        with self.current():
+            return _cupy().cuda.get_current_stream()
+
+    def upload(self, x, working) -> Callable:
         """Start to bring x, from the host, to this device; what is returned gives it, arrived.
 
-        It travels in a queue of its own, while the device works on what it had been asked before.
+        It travels in a queue of its own, while the device works on what is in the queue `working`,
+        where x is for. Any thread may ask for it.
         """
         if self.kind == "cpu":
             return lambda: x
-        cuda = _cupy().cuda
+        cupy = _cupy()
         with self.current():
-            working = cuda.get_current_stream()
-            with _copy_stream(self.index) as travelling:
-                travelling.wait_event(working.record())  # memory that was freed may be in use yet
-                y = _cupy().array(x)
+            way = _way_to(self.index)
+            with way.queue as travelling:
+                # A GPU fetches by itself what lies in pinned memory.
+                pinned = np.ndarray(x.shape, x.dtype, cupy.cuda.alloc_pinned_memory(x.nbytes))
+                pinned[...] = x
+                y = cupy.empty(x.shape, x.dtype)
+                travelling.wait_event(working.record())  # y's memory was freed, but may be in use
+                y.set(pinned)
                 arrived = travelling.record()
+        way.keep(pinned, arrived)
 
         def arrive():
             working.wait_event(arrived)
@@ -128,9 +143,23 @@ def _cupy():
     return cupy
 
 
-@functools.cache
-def _copy_stream(index: int):
-    return _cupy().cuda.Stream(non_blocking=True)
+class _Way:
+    """From the host to a GPU: a queue of its own, and what the GPU has yet to fetch."""
+
+    def __init__(self):
+        self.queue = _cupy().cuda.Stream(non_blocking=True)
+        self.waiting: deque[tuple] = deque()
+        self.lock = threading.Lock()
+
+    def keep(self, x, fetched) -> None:
+        """Keep x where it is until that event."""
+        with self.lock:
+            while self.waiting and self.waiting[0][1].done:
+                self.waiting.popleft()
+            self.waiting.append((x, fetched))
+
+
+_way_to = functools.cache(lambda index: _Way())
 
 
 def array_module(x):

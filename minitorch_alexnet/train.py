@@ -172,16 +172,17 @@ class Trainer:
     def _learn_epoch(self, on_step: Callable) -> None:
         """The rest of the epoch's steps, or those until stop()."""
         clock = time.perf_counter()
-        for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
-            self.sgd.lr = self.rate
-            self._learn(images, labels)
-            now = time.perf_counter()
-            self.seconds, clock = self.seconds + now - clock, now
-            self._tell(on_step)
-            if self.stopping:
-                return
-            if self._unsaved_seconds() > SAVE_SECONDS:
-                self._keep()
+        with timing.room_for(self.net, self.config.batch_size):
+            for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
+                self.sgd.lr = self.rate
+                self._learn(images, labels)
+                now = time.perf_counter()
+                self.seconds, clock = self.seconds + now - clock, now
+                self._tell(on_step)
+                if self.stopping:
+                    return
+                if self._unsaved_seconds() > SAVE_SECONDS:
+                    self._keep()
 
     def _tell(self, callback: Callable) -> None:
         """Whatever it raises (its terminal is gone, say), no step is lost."""
@@ -192,13 +193,12 @@ class Trainer:
             raise
 
     def _learn(self, images, labels) -> None:
-        with timing.room_for(self.net, self.config.batch_size):
-            logits = self.net.forward(images)
-            self._unread.append((self.loss.forward(logits, labels), logits, labels))
-            if self.net.output_device.kind == "cpu" or len(self._unread) == READ_STEPS:
-                self.read_progress(images)
-            self.net.backward(self.loss.backward())
-            self.sgd.step()
+        logits = self.net.forward(images)
+        self._unread.append((self.loss.forward(logits, labels), logits, labels))
+        if self.net.output_device.kind == "cpu" or len(self._unread) == READ_STEPS:
+            self.read_progress(images)
+        self.net.backward(self.loss.backward())
+        self.sgd.step()
         self.batch += 1
 
     def read_progress(self, images=None) -> None:

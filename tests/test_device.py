@@ -31,7 +31,7 @@ def test_a_copy_keeps_the_order_in_memory():
 
 def test_on_the_host_all_is_at_once():
     x, here = np.arange(3.0), Device("cpu")
-    assert here.upload(x)() is x
+    assert here.upload(x, here.queue())() is x
     assert Device.of(x) == here
     assert array_module(x) is np
     with here.current():

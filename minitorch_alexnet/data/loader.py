@@ -13,7 +13,7 @@ from ..errors import UserError
 from ..streams import stream
 from .transforms import ColourNoise, CropAndFlip, Normalize, View
 
-AHEAD = 2  # batches made ready beside the one that travels and the one the net works on
+AHEAD = 2  # batches made ready beside the one that the net works on
 
 
 class Loader:
@@ -58,43 +58,31 @@ class Loader:
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple]:
         """The batches of an epoch, from batch `start` on."""
-        travelling: deque = deque()  # to the device, while the net works on the batch before
-        for images, labels, shift in self._picked(epoch, start):
-            travelling.append((self.device.upload(images), labels, shift))
-            if len(travelling) > 1:
-                yield self._ready(*travelling.popleft())
-        while travelling:
-            yield self._ready(*travelling.popleft())
-
-    def _picked(self, epoch, start):
-        """Batches as they are on the host, picked in the background."""
-        order = np.arange(len(self.dataset))
+        queue, order = self.device.queue(), np.arange(len(self.dataset))
         if self.seed is not None:
             order = stream(self.seed, "shuffle", epoch).permutation(len(order))
-        waiting = deque()
+        waiting: deque[Future] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as background:
             for i in range(start, len(self)):
                 index = order[i * self.batch_size : (i + 1) * self.batch_size]
-                waiting.append(background.submit(self._pick, epoch, index))
+                waiting.append(background.submit(self._send, epoch, index, queue))
                 if len(waiting) > AHEAD:
-                    yield self._awaited(waiting.popleft())
+                    yield self._ready(waiting.popleft())
             while waiting:
-                yield self._awaited(waiting.popleft())
+                yield self._ready(waiting.popleft())
 
-    def _pick(self, epoch, index):
+    def _send(self, epoch, index, queue):
+        """In the background: pick a batch's images, and start them on their way to the device."""
         images, labels, shift = self.dataset.images[index], self.dataset.labels[index], None
         if self.crop:
             images = self.crop(images, epoch, index, len(self.dataset))
         if self.colour:
             shift = self.colour(epoch, index, len(self.dataset))
-        return images, labels, shift
+        return self.device.upload(images, queue), labels, shift
 
-    def _awaited(self, batch: Future):
+    def _ready(self, batch: Future):
         clock = time.perf_counter()
-        picked = batch.result()
+        arrive, labels, shift = batch.result()
         self.waited += time.perf_counter() - clock
-        return picked
-
-    def _ready(self, arrive, labels, shift):
         with self.device.current():
             return self.normalize(arrive(), self.device, shift), labels
