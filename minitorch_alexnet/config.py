@@ -39,7 +39,7 @@ class Config:
     batch_size: int = 128
     lr: float = 0.08  # the highest rate of the schedule
     schedule: str = "one-cycle"
-    tf32: bool = False  # a GPU's matrix products in TF32: faster, and of ten bits
+    tf32: bool = False  # a GPU's products while it learns in TF32: faster, and of ten bits
     momentum: float = 0.9
     weight_decay: float = 5e-4
     dropout: float = 0.1  # four epochs are too short to overfit

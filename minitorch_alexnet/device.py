@@ -5,7 +5,7 @@ import functools
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -51,6 +51,11 @@ class Device:
     def memory(self) -> int:
         """A GPU's memory in bytes."""
         return _cupy().cuda.Device(self.index).mem_info[1]
+
+    def held(self) -> int:
+        """The bytes of it that CuPy holds, in use now or kept for the next use."""
+        with self.current():
+            return _cupy().get_default_memory_pool().total_bytes()
 
     def array(self, x):
         """x on this device; x itself if it is there already."""
@@ -148,7 +153,7 @@ class _Way:
 
     def __init__(self):
         self.queue = _cupy().cuda.Stream(non_blocking=True)
-        self.waiting: deque[tuple] = deque()
+        self.waiting = deque()
         self.lock = threading.Lock()
 
     def keep(self, x, fetched) -> None:
@@ -160,6 +165,18 @@ class _Way:
 
 
 _way_to = functools.cache(lambda index: _Way())
+
+
+@contextlib.contextmanager
+def tf32() -> Iterator[None]:
+    """Meanwhile products of float32 on GPUs round their factors to TF32: ten bits, and faster."""
+    core = _cupy()._core  # its public switch, CUPY_TF32, is looked at once a process
+    before = core.get_compute_type(np.float32)
+    core.set_compute_type(np.float32, core._routines_linalg.COMPUTE_TYPE_TF32)
+    try:
+        yield
+    finally:
+        core.set_compute_type(np.float32, before)
 
 
 def array_module(x):

@@ -16,7 +16,7 @@ from .data.arrays import ArrayDataset
 from .data.image_folder import ImageFolder
 from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
-from .device import Device
+from .device import Device, tf32
 from .errors import CheckpointError, UserError
 from .evaluate import Evaluation, Prediction, evaluate, first_not_finite
 from .finetune import freeze, start_from, used_to
@@ -97,10 +97,9 @@ class Trainer:
             self.taken = start_from(source, net, dataset.class_names)
             run.normalize = used_to(source, normalize)
         freeze(net, config.freeze, self.taken)
-        if config.tf32 and not resumable and all(d.kind == "cpu" for d in net.devices):
+        self._tf32 = config.tf32 and any(device.kind == "cuda" for device in net.devices)
+        if config.tf32 and not (self._tf32 or resumable):
             raise UserError("tf32 is for products on a GPU: leave it out, or take --devices cuda:0")
-        if config.tf32:
-            os.environ["CUPY_TF32"] = "1"  # CuPy looks at it before its first product
         self.run, self.config, self.folder = run, config, run.folder
         self.net, self.normalize, self.class_names = net, run.normalize, run.class_names
         self.train_loader = Loader(
@@ -172,7 +171,7 @@ class Trainer:
     def _learn_epoch(self, on_step: Callable) -> None:
         """The rest of the epoch's steps, or those until stop()."""
         clock = time.perf_counter()
-        with timing.room_for(self.net, self.config.batch_size):
+        with timing.room_for(self.net, self.config.batch_size), self._precision():
             for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
                 self.sgd.lr = self.rate
                 self._learn(images, labels)
@@ -183,6 +182,10 @@ class Trainer:
                     return
                 if self._unsaved_seconds() > SAVE_SECONDS:
                     self._keep()
+
+    def _precision(self) -> contextlib.AbstractContextManager:
+        """Of a training step's products; what watches the net has all bits."""
+        return tf32() if self._tf32 else contextlib.nullcontext()
 
     def _tell(self, callback: Callable) -> None:
         """Whatever it raises (its terminal is gone, say), no step is lost."""
@@ -385,14 +388,17 @@ class Trainer:
         Takes the time of a step's forward and backward, from which nothing is learnt.
         """
         batch = min(self.config.batch_size, len(self.train_loader.dataset))
-        with timing.room_for(self.net, batch):
+        with timing.room_for(self.net, batch), self._precision():
             seconds = timing.learning_seconds(self.net, batch)
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch
         tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part
-        weights, image = timing.memory(self.net)
-        # With a folder there are a checkpoint's copies, too.
-        return (steps + tests) * seconds, weights * 5 // 3 + image * batch
+        if all(device.kind == "cuda" for device in self.net.devices):
+            memory = sum(device.held() for device in self.net.devices)  # now, and from now on
+        else:  # with a folder there are a checkpoint's copies, too
+            weights, image = timing.memory(self.net)
+            memory = weights * 5 // 3 + image * batch
+        return (steps + tests) * seconds, memory
 
     @property
     def guessing(self) -> bool:

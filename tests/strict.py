@@ -213,6 +213,10 @@ class Event:
     done = True
 
 
+HELD = 1000, 2000, 3000  # bytes, by device
+COMPUTE = {np.dtype(np.float32): "all bits"}  # how products are made
+
+
 def _copied(x, device):
     """To a device, from the host or from another one."""
     return Array(np.array(x._host if isinstance(x, Array) else x), device)
@@ -254,6 +258,12 @@ cupy = SimpleNamespace(
     empty=lambda shape, dtype: Array(np.empty(shape, dtype)),
     ascontiguousarray=_boxed(np.ascontiguousarray),
     fuse=fuse,
+    _core=SimpleNamespace(
+        get_compute_type=lambda dtype: COMPUTE[np.dtype(dtype)],
+        set_compute_type=lambda dtype, kind: COMPUTE.update({np.dtype(dtype): kind}),
+        _routines_linalg=SimpleNamespace(COMPUTE_TYPE_TF32="tf32"),
+    ),
+    get_default_memory_pool=lambda: SimpleNamespace(total_bytes=lambda: HELD[state.devices[-1]]),
     cuda=SimpleNamespace(
         Device=Device,
         Stream=Stream,

@@ -5,9 +5,10 @@ of NumPy than a GPU allows. strict.py says what is refused.
 import numpy as np
 import pytest
 from reference import assert_close, normal, output, with_dtype
-from strict import ATTRIBUTES, METHODS, Array, Stranger, cupy, state, strict_cupy
+from strict import ATTRIBUTES, COMPUTE, HELD, METHODS, Array, Stranger, cupy, state, strict_cupy
 
-from minitorch_alexnet import device
+from minitorch_alexnet import device, timing
+from minitorch_alexnet import train as train_module
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.device import Device, fuse
@@ -213,8 +214,8 @@ def test_what_is_fused_is_fused_where_there_is_an_array_of_a_gpu(strict):
 # ---- training --------------------------------------------------------------------------------
 
 
-def trainer(devices, folder=None):
-    config = Config(epochs=2, batch_size=16, lr=0.002, augment=True, devices=devices)
+def trainer(devices, folder=None, **more):
+    config = Config(epochs=2, batch_size=16, lr=0.002, augment=True, devices=devices, **more)
     return Trainer(silhouettes.load("train", count=96), config, folder)
 
 
@@ -231,6 +232,38 @@ def test_a_run_is_the_same_anywhere(strict, tmp_path, devices):
         np.testing.assert_array_equal(value, wanted[name])
 
 
+def test_products_are_in_tf32_while_a_net_learns_and_only_then(strict, monkeypatch):
+    (kind,) = COMPUTE.values()
+    learning = trainer("cuda:1", tf32=True)
+    seen = {"step": set(), "test": set(), "estimate": set()}
+
+    def watched(when, function):
+        def call(*arguments, **options):
+            seen[when] |= set(COMPUTE.values())
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(learning, "_learn", watched("step", learning._learn))
+    monkeypatch.setattr(train_module, "evaluate", watched("test", train_module.evaluate))
+    seconds = timing.learning_seconds
+    monkeypatch.setattr(timing, "learning_seconds", watched("estimate", seconds))
+    learning.estimate()
+    learning.fit()
+    assert seen == {"step": {"tf32"}, "test": {kind}, "estimate": {"tf32"}}
+    assert set(COMPUTE.values()) == {kind}
+    trainer("cuda:1").fit(on_step=lambda t: seen["step"].update(COMPUTE.values()) or t.stop())
+    assert seen["step"] == {"tf32", kind}
+
+
+def test_a_run_in_tf32_goes_on_where_there_is_none(strict, tmp_path):
+    trainer("cuda:0", tmp_path, tf32=True).fit(on_step=lambda t: t.stop())
+    second = trainer("cpu", tmp_path, tf32=True)
+    assert second.resume()
+    second.fit()
+    assert second.finished
+
+
 def test_a_run_that_goes_on_has_everything_on_its_gpu(strict, tmp_path):
     first = trainer("cuda:1", tmp_path)
     first.fit(on_step=lambda t: t.stop())
@@ -243,7 +276,7 @@ def test_a_run_that_goes_on_has_everything_on_its_gpu(strict, tmp_path):
 def test_a_run_is_estimated_on_a_second_gpu(strict):
     seconds, memory = trainer("cuda:1").estimate()
     assert seconds > 0
-    assert memory > 0
+    assert memory == HELD[1]
 
 
 def test_divergence_is_found_on_a_gpu(strict):

@@ -1,7 +1,6 @@
 """Training: what it learns, what it keeps, and that stopping leaves no trace in the numbers."""
 
 import csv
-import os
 import signal
 from dataclasses import replace
 
@@ -590,10 +589,3 @@ def test_fit_is_at_work_once():
         trainer.fit(on_step=lambda trainer: trainer.fit())
     trainer.fit()
     assert trainer.finished
-
-
-def test_tf32_is_asked_of_cupy(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUPY_TF32", "0")
-    Trainer(photographs(), RAW, tmp_path, net=tiny()).fit()
-    Trainer(photographs(), replace(RAW, tf32=True), tmp_path, net=tiny())  # a run of a GPU's
-    assert os.environ["CUPY_TF32"] == "1"
