@@ -1,14 +1,17 @@
 """A training step of ours and of PyTorch eager, in turn on one device; and the least it can take.
 
     python benchmarks/gpu.py
-    python benchmarks/gpu.py --model fashion --batch 512 --tf32 --out benchmarks/RESULTS.md
+    python benchmarks/gpu.py --model fashion --batch 512 --out benchmarks/RESULTS.md
     python benchmarks/gpu.py --device cpu --batch 4 --repeats 2        (a dry run)
 
-Both nets have the same layers, weights, images, precision and update. First their losses and
-gradients are compared: if they differ there are no times, and the exit status is 1.
+Both nets have the same layers, weights, images and update. They are compared with all products in
+float32, with all in TF32, and with each library's own choice: ours is float32, PyTorch's TF32 for
+convolutions and float32 for Linear. First their losses and gradients are compared: if they differ
+there are no times, and the exit status is 1.
 """
 
 import argparse
+import contextlib
 import datetime
 import math
 import os
@@ -28,10 +31,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from minitorch_alexnet import SGD, Graph, __version__, build, layers, timing
-from minitorch_alexnet.device import Device, array_module
+from minitorch_alexnet.device import Device, array_module, tf32
 from minitorch_alexnet.errors import UserError
 
 RATE, MOMENTUM, DECAY = 1e-4, 0.9, 5e-4
+# Which products are in TF32: ours, PyTorch's convolutions, its others.
+PRECISIONS = {
+    "float32": (False, False, False),
+    "TF32": (True, True, True),
+    "each side's default": (False, True, False),
+}
 STEADY_STEPS = 50
 SIZE = {"cuda": 8192, "cpu": 2048}  # rows of the square that is multiplied and copied
 
@@ -258,6 +267,14 @@ def steady_on_gpu(ours: Ours, theirs: Theirs, device: Device) -> tuple[list[floa
     )
 
 
+def forget() -> None:
+    """What has been freed goes back to the GPU."""
+    import cupy
+
+    cupy.get_default_memory_pool().free_all_blocks()
+    torch.cuda.empty_cache()
+
+
 def busy_line(sides, walls: list[float], product_ms: float) -> str:
     """How much of the wall's time the GPU has to do something."""
     for side, wall in zip(sides, walls, strict=True):
@@ -296,6 +313,27 @@ def about(device: Device) -> str:
     )
 
 
+@contextlib.contextmanager
+def precision(name: str):
+    """Meanwhile products are made in that of PRECISIONS."""
+    ours, convolutions, others = PRECISIONS[name]
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = convolutions, others
+    with tf32() if ours else contextlib.nullcontext():
+        yield
+
+
+def first_table(times: dict[str, list[np.ndarray]]) -> list[str]:
+    """A row a precision: the whole steps of both sides."""
+    rows = [
+        ("ms a step, median (quartiles)", "minitorch_alexnet", "PyTorch eager", "theirs / ours")
+    ]
+    for name, sides in times.items():
+        whole = [np.percentile(rounds[:, -1], (25, 50, 75)) for rounds in sides]
+        cells = [f"{m:.2f} ({a:.2f}–{b:.2f})" for a, m, b in whole]
+        rows.append((name, *cells, f"{whole[1][1] / whole[0][1]:.2f}"))
+    return table(rows)
+
+
 def step_table(sides, batch: int, times: list[np.ndarray]) -> list[str]:
     rows = [("ms, median (quartiles)", "forward", "backward", "update", "step", "images/s")]
     for side, rounds in zip(sides, times, strict=True):
@@ -319,13 +357,27 @@ def layer_table(names, times: list[np.ndarray], least: dict[str, float]) -> list
     return table(rows)
 
 
-def report(model: str, batch: int, repeats: int, tf32: bool, device: Device) -> str:
+def report(model: str, batch: int, repeats: int, device: Device) -> str:
+    """In every precision that the device has."""
+    steps, sections = {}, []
+    for name in PRECISIONS if device.kind == "cuda" else ("float32",):
+        with precision(name):
+            steps[name], lines = section(model, batch, repeats, name, device)
+        sections += [f"#### {name}", "", *lines, ""]
+        if device.kind == "cuda":
+            forget()
+    head = [f"### {model}, batch {batch}", "", about(device) + ".", "", *first_table(steps)]
+    return "\n".join([*head, *sections])
+
+
+def section(model: str, batch: int, repeats: int, name: str, device: Device) -> tuple:
+    """The rounds of both sides' steps, and the lines of the report, in one precision."""
     sides = ours, theirs = two_sides(model, batch, device)
     in_loss, in_gradients = differences(ours, theirs)
     apart = f"the losses differ by {in_loss:.1e}, gradients by {in_gradients:.1e} of their length"
     # A wrong layer is off by more; TF32 has ten bits, and more pools whose winner moves.
-    if not in_loss < 1e-3 or not in_gradients < (0.2 if tf32 else 0.02):
-        sys.exit(f"{model}: not the same net, {apart}")
+    if not in_loss < 1e-3 or not in_gradients < (0.02 if name == "float32" else 0.2):
+        sys.exit(f"{model}, {name}: not the same net, {apart}")
     for layer in (*(node.layer for node in ours.net.nodes.values()), *theirs.net):
         if isinstance(layer, (layers.Dropout, nn.Dropout)):
             layer.p = 0.5
@@ -344,9 +396,7 @@ def report(model: str, batch: int, repeats: int, tf32: bool, device: Device) -> 
     least = floors(ours.net, batch, flop_rate, byte_rate)
     total = sum(least.values())
     lines = [
-        f"### {model}, batch {batch}, {'TF32' if tf32 else 'float32'}",
-        "",
-        f"{about(device)}. With dropout off {apart}.",
+        f"With dropout off {apart}.",
         "",
         *step_table(sides, batch, steps),
         *layer_table(list(ours.stages()), by_layer, least),
@@ -356,7 +406,7 @@ def report(model: str, batch: int, repeats: int, tf32: bool, device: Device) -> 
         busy,
         memory,
     ]
-    return "\n".join(lines).rstrip("\n") + "\n"
+    return steps, lines if walls else lines[:-2]
 
 
 def main() -> None:
@@ -365,11 +415,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--model", choices=peer.MODEL_NAMES, default="alexnet-merged")
     parser.add_argument("--repeats", type=int, default=20, help="rounds, in turn")
-    parser.add_argument("--tf32", action="store_true", help="round the factors of products")
     parser.add_argument("--out", type=Path, help="a Markdown file to append to")
     arguments = parser.parse_args()
-    os.environ["CUPY_TF32"] = str(int(arguments.tf32))  # before anybody imports CuPy
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
     torch.backends.cudnn.benchmark = True
     try:
         device = Device(arguments.device)
@@ -377,10 +424,8 @@ def main() -> None:
         sys.exit(str(error))
     if device.kind == "cuda":
         torch.cuda.set_device(device.index)
-    elif arguments.tf32:
-        parser.error("--tf32 is for GPUs")
     with device.current():
-        text = report(arguments.model, arguments.batch, arguments.repeats, arguments.tf32, device)
+        text = report(arguments.model, arguments.batch, arguments.repeats, device)
     print(text)
     if arguments.out:
         with arguments.out.open("a", encoding="utf-8") as file:
