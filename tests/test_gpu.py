@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from reference import layer_results, normal, output
 
-from minitorch_alexnet import SGD, Config, Graph, Trainer, build, load_run
+from minitorch_alexnet import SGD, Config, Graph, Trainer, build, load_run, timing
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.device import Device
 from minitorch_alexnet.gpu import why_no_gpu
+from minitorch_alexnet.gradcheck import check_graph
 from minitorch_alexnet.layers import (
     Concat,
     Conv2d,
@@ -140,10 +141,18 @@ def towers(first, second):
     return net
 
 
-@pytest.mark.parametrize("pair", ["cuda:0,cuda:0", "cpu,cuda:0", "cuda:0,cuda:1"])
-def test_two_devices_end_with_the_cpus_weights(pair):
-    if "cuda:1" in pair and why_no_gpu(1):
+PAIRS = [f"{a},{b}" for a in ("cpu", "cuda:0", "cuda:1") for b in ("cpu", "cuda:0", "cuda:1")][1:]
+
+
+@pytest.fixture(params=PAIRS)
+def pair(request):
+    """Two devices; warnings are errors, CuPy's of an array on another GPU than the current one."""
+    if "cuda:1" in request.param and why_no_gpu(1):
         pytest.skip("there is no second GPU")
+    return request.param
+
+
+def test_two_devices_end_with_the_cpus_weights(pair):
     wanted, found = towers("cpu:0", "cpu:1"), towers(*pair.split(","))
     assert steps(found) == pytest.approx(steps(wanted), rel=1e-9)
     for name, value in wanted.state_dict().items():
@@ -151,6 +160,23 @@ def test_two_devices_end_with_the_cpus_weights(pair):
     assert [row["bytes_forward"] for row in ledger(found)] == [
         row["bytes_forward"] for row in ledger(wanted)
     ]
+
+
+def test_a_net_is_trained_tested_timed_and_checked_wherever_it_lives(pair, monkeypatch):
+    monkeypatch.setattr(timing, "SQUARE", {"cpu": 128, "cuda": 128})
+    data, results = silhouettes.load("train", count=100), []
+    for devices in ("cpu,cpu", pair):
+        net, config = towers(*devices.split(",")), Config(epochs=1, batch_size=32, augment=True)
+        trainer = Trainer(data, config, net=net)
+        trainer.fit()
+        row, answers = trainer.history[0], trainer.predict(data.images[:8])
+        results.append([row["train_loss"], row["validation_loss"], *answers.probabilities.ravel()])
+    assert results[1] == pytest.approx(results[0], rel=1e-3, abs=1e-4)
+    seconds = timing.measure(net, 8, 0, np.random.default_rng(0))
+    assert np.min(seconds.steps) > 0
+    assert np.min(seconds.limit) > 0
+    images, labels = normal(2, 1, 28, 28, seed=1), np.arange(2)
+    assert check_graph(net, images, labels, samples=1).passed
 
 
 def trained(data, config, folder, sessions):
@@ -189,6 +215,19 @@ def test_a_run_goes_on_from_the_gpu_to_the_cpu_and_back(gpu, tmp_path):
         net.predict(images) for net in (load_run(tmp_path, devices="cpu").net, parts.net)
     )
     close(found, wanted, np.float32)
+
+
+def test_products_are_in_tf32_while_a_net_learns(gpu):
+    """Asked in time or late: here there have been products of float32 before."""
+    import cupy
+
+    kinds = []
+    for wanted in (False, True, False):
+        config = Config(epochs=1, batch_size=64, tf32=wanted, devices="cuda:0")
+        trainer = Trainer(silhouettes.load("train", count=50), config)
+        trainer.fit(on_step=lambda t: kinds.append(cupy._core.get_compute_type(np.float32)))
+    assert kinds[1] == cupy._core._routines_linalg.COMPUTE_TYPE_TF32
+    assert kinds[0] == kinds[-1] == cupy._core.get_compute_type(np.float32) != kinds[1]
 
 
 def test_memory_stays_flat(gpu):

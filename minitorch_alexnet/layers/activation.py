@@ -4,7 +4,7 @@ ReLU: y = max(0, x),  dy/dx = 1 where x > 0, else 0
 tanh: y = tanh x,     dy/dx = 1 - y²
 """
 
-from ..device import array_module
+from ..device import array_module, fuse
 from .base import Layer
 
 
@@ -17,7 +17,7 @@ class ReLU(Layer):
         return y, y
 
     def backward(self, dy, y, need_dx=True):
-        return (dy * (y > 0) if need_dx else None), {}
+        return (_where_positive(dy, y) if need_dx else None), {}
 
 
 class Tanh(Layer):
@@ -30,3 +30,8 @@ class Tanh(Layer):
 
     def backward(self, dy, y, need_dx=True):
         return (dy * (1 - y**2) if need_dx else None), {}
+
+
+@fuse
+def _where_positive(dy, y):
+    return dy * (y > 0)
