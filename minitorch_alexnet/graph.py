@@ -294,10 +294,11 @@ class Graph:
                     values.pop(s, None)  # a layer that needs it again holds it in its cache
         return {name: values[name] for name in stretch.gives}, caches
 
-    def backward(self, dy) -> None:
+    def backward(self, dy, then: Callable[[list[Parameter]], None] = lambda found: None) -> None:
         """Set every parameter's gradient, given the loss's derivative by the output.
 
         dy: of the output's shape and dtype, such as loss.backward()
+        then: hears of the parameters whose gradients are found, the last layers' first
         Raises RuntimeError without a forward(train=True) before it.
         """
         if self._tape is None:
@@ -321,12 +322,12 @@ class Graph:
                 f" backward dy.astype(np.{dtype})"
             )
         self._tape = None
-        self._conduct(lambda: self._backward(dy, tape))
+        self._conduct(lambda: self._backward(dy, tape, then))
 
-    def _backward(self, dy, tape):
-        learns, gradients, totals = self.learning_nodes(), {self.last.name: dy}, {}
+    def _backward(self, dy, tape, then):
+        learns, gradients = self.learning_nodes(), {self.last.name: dy}
         while tape:
-            stretch = tape.pop()
+            stretch, totals = tape.pop(), {}
             given = [name for name in stretch.gives if name in gradients]
             pieces = {}
 
@@ -337,7 +338,7 @@ class Graph:
                     here = {name: in_order(dy) for name, dy in here.items()}
                 return self._back_through(stretch, here, caches, learns)
 
-            def add(found, stretch=stretch, pieces=pieces):
+            def add(found, stretch=stretch, pieces=pieces, totals=totals):
                 dxs, grads = found
                 for s, dx in dxs.items():
                     pieces.setdefault(s, []).append(dx)
@@ -351,11 +352,12 @@ class Graph:
             stretch.run(some, parts, add)
             for s in pieces:
                 self._add(gradients, s, _joined(pieces[s]))
-        for node in self.nodes.values():
-            for kind, parameter in node.layer.params.items():
-                grad = None if parameter.frozen else totals.get(f"{node.name}.{kind}")
-                with node.device.current():
-                    parameter.grad = None if grad is None else _contiguous(grad)
+            for node in reversed(stretch.nodes):
+                for kind, parameter in node.layer.params.items():
+                    grad = None if parameter.frozen else totals.get(f"{node.name}.{kind}")
+                    with node.device.current():
+                        parameter.grad = None if grad is None else _contiguous(grad)
+                then(list(node.layer.params.values()))
         self.images_seen["backward"] += len(dy)
 
     def _back_through(self, stretch, gradients, caches, learns) -> tuple[dict, dict]:

@@ -10,7 +10,7 @@ from . import __version__
 from .data.arrays import ArrayDataset
 from .data.image_folder import ImageFolder
 from .errors import ShapeError, UserError
-from .evaluate import Evaluation, evaluate
+from .evaluate import Evaluation
 from .files import write_csv, write_figure, write_json
 from .graph import Graph
 from .summary import place
@@ -27,11 +27,13 @@ def keep_results(trainer: Trainer, dataset: ArrayDataset | ImageFolder) -> Evalu
     """
     from . import viz  # matplotlib is slow to import
 
-    if not trainer.folder:
+    if not (trainer.folder or trainer.processes.rank):
         raise UserError("a run without a folder keeps no results")
     if not trainer.history:
         raise UserError("there are no rows in the history to keep: train for an epoch first")
-    test = evaluate(trainer.net, *trainer.views(dataset, trainer.config.crops))
+    test = trainer.test(dataset, trainer.config.crops)
+    if not trainer.folder:  # the first process has it
+        return test
     figures = {"curves": viz.curves(trainer.history)}
     with contextlib.suppress(ShapeError):
         figures["filters"] = draw_filters(trainer.net)

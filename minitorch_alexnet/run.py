@@ -21,13 +21,14 @@ from .data.span import Span
 from .data.transforms import Normalize
 from .device import Device
 from .errors import CheckpointError, ShapeError, UserError
-from .evaluate import Prediction, evaluate, views
+from .evaluate import Evaluation, Prediction, evaluate, views
 from .files import Lock, expect_ours, read_json, write_csv, write_json
 from .graph import Graph, expect_graph
 from .init import SMALL_SET, STANDARDIZED, initialise
 from .layers import Copy
 from .models import FOR_STANDARDIZED, MODELS, build, options_of
 from .optim import SGD, Schedule
+from .processes import ALONE, Processes
 from .words import kind_of, printable
 
 METRICS = (
@@ -100,6 +101,17 @@ class Run:
         self.expect(dataset)
         return views(dataset, self.net, self.normalize, self.config.batch_size, crops)
 
+    def test(
+        self, dataset: ArrayDataset | ImageFolder, crops: int = 1, processes: Processes = ALONE
+    ) -> Evaluation:
+        """The net's answers to a data set, of which each of the processes looks at its share."""
+        self.expect(dataset)
+        mine = processes.share(len(dataset))
+        part = dataset.subset(np.arange(len(dataset))[mine if mine.start < mine.stop else slice(1)])
+        found = evaluate(self.net, *self.views(part, crops))
+        logits = np.concatenate(processes.gather(found.logits[: mine.stop - mine.start]))
+        return Evaluation(logits, np.asarray(dataset.labels), found.views)
+
     def predict(self, pictures) -> Prediction:
         """What the net sees in pictures as they are, of the training images' scale or uint8.
 
@@ -144,15 +156,18 @@ class Run:
         checkpoint.save(self.path, arrays, meta | progress)
         self.write_records(progress["history"])
 
-    def resume(self, sgd: SGD, schedule: Schedule, progress: dict) -> tuple[Config, dict]:
+    def resume(
+        self, loaded: tuple, sgd: SGD, schedule: Schedule, progress: dict
+    ) -> tuple[Config, dict]:
         """Bring net, normalize, sgd and schedule to where save() left them.
 
+        loaded: the checkpoint's arrays and meta
         progress: what it is at the start
         Returns the config then, which may differ in its epochs and places, and the progress.
         Raises CheckpointError on a damaged checkpoint or one of another run.
         """
-        arrays, meta = checkpoint.load(self.path)
-        with checkpoint.reading(self.path):
+        arrays, meta = loaded
+        with checkpoint.reading(self.folder or "the checkpoint"):
             _expect_sound(arrays, meta)
             states = {"schedule": schedule.state_dict(), "generators": self.net.generator_states()}
             for name, example in (states | progress).items():
@@ -174,7 +189,8 @@ class Run:
             self.net.set_generator_states(meta["generators"])
             schedule.load_state_dict(meta["schedule"])
             found = {name: meta[name] for name in progress}
-            self.write_records(found["history"])
+            if self.folder:
+                self.write_records(found["history"])
         return before, found
 
     def write_records(self, history: list[dict]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import timing
+from . import checkpoint, timing
 from .config import SCHEDULES, Config
 from .data.arrays import ArrayDataset
 from .data.image_folder import ImageFolder
@@ -18,11 +18,12 @@ from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
 from .device import Device, tf32
 from .errors import CheckpointError, UserError
-from .evaluate import Evaluation, Prediction, evaluate, first_not_finite
+from .evaluate import Evaluation, Prediction, first_not_finite
 from .finetune import freeze, start_from, used_to
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .optim import SGD
+from .processes import ALONE, Gradients, Processes, draw_for_all
 from .run import (
     Run,
     as_folder,
@@ -50,6 +51,8 @@ class Trainer:
     net: the net to train; default: config.model, built for the data set. Given one, what config
          says of model, size, devices, init and dropout counts for nothing
     validation: the data set to watch it on; default: a part of the first, held out
+    processes: those that share the work (see processes.py). Each makes its Trainer, with the same
+               arguments; the first one alone has the folder
     Raises UserError if config, net and data sets do not fit together.
 
     epoch, batch: how many whole epochs, and batches of the next one, are done
@@ -65,15 +68,18 @@ class Trainer:
         folder: str | Path | None = None,
         net: Graph | None = None,
         validation: ArrayDataset | ImageFolder | None = None,
+        processes: Processes = ALONE,
     ):
         _expect_trainable(dataset, config, net, validation)
         config = config or Config()
         if validation is None:
             dataset, validation = _hold_out(dataset, config)
+        if processes.rank:
+            folder = None
         if folder is not None:
             folder = as_folder(folder)
             expect_run_folder(folder)
-        resumable = is_kept(folder)  # then the weights are there
+        resumable = processes.broadcast(is_kept(folder))  # then the weights are there
         shape = dataset.images.shape[1:]
         if net is None:
             net = build_net(config, dataset.num_classes, shape, draw=not resumable)
@@ -110,7 +116,10 @@ class Trainer:
             seed=config.seed,
             crop=_crop(config, net.input_shape, dataset.images.shape),
             colour=_colour(config, dataset),
+            processes=processes,
         )
+        self.processes, self.gradients = processes, Gradients(processes)
+        self._masks = draw_for_all(net, processes)
         self.validation = validation
         self.loss = SoftmaxCrossEntropy()
         self.sgd = SGD(net.named_parameters(), config.lr, config.momentum, config.weight_decay)
@@ -137,7 +146,7 @@ class Trainer:
         on_step: Callable[["Trainer"], None] = lambda trainer: None,
         on_epoch: Callable[["Trainer"], None] = lambda trainer: None,
     ) -> None:
-        """Train to the end, or to stop().
+        """Train to the end, or to stop(), in all the processes.
 
         Raises UserError when the loss is no longer finite, the training has ended before, or its
         folder is another's.
@@ -148,6 +157,7 @@ class Trainer:
             )
         with self.run.lock, self._alone():
             self._claim_folder()
+            self._agreed(save=False)
             while not (self.finished or self.stopping):
                 self._learn_epoch(on_step)
                 if not self.stopping:
@@ -178,10 +188,10 @@ class Trainer:
                 now = time.perf_counter()
                 self.seconds, clock = self.seconds + now - clock, now
                 self._tell(on_step)
+                if self._agreed(self._unsaved_seconds() > SAVE_SECONDS) and not self.stopping:
+                    self._keep()
                 if self.stopping:
                     return
-                if self._unsaved_seconds() > SAVE_SECONDS:
-                    self._keep()
 
     def _precision(self) -> contextlib.AbstractContextManager:
         """Of a training step's products; what watches the net has all bits."""
@@ -192,34 +202,64 @@ class Trainer:
         try:
             callback(self)
         except BaseException:
-            self._keep()
+            if self.processes.size == 1:
+                self._keep()
             raise
 
     def _learn(self, images, labels) -> None:
+        batch = self._batch_size()
+        self.gradients.weight = self.processes.weight(batch)
+        self._masks.images = batch
         logits = self.net.forward(images)
-        self._unread.append((self.loss.forward(logits, labels), logits, labels))
+        self._unread.append((self.loss.forward(logits, labels), logits, labels, batch))
         if self.net.output_device.kind == "cpu" or len(self._unread) == READ_STEPS:
-            self.read_progress(images)
-        self.net.backward(self.loss.backward())
+            self._read_progress(images)
+        self.net.backward(self.loss.backward(), self.gradients.take)
+        self.gradients.finish()
+        self._masks.images = None
         self.sgd.step()
         self.batch += 1
 
-    def read_progress(self, images=None) -> None:
+    def _batch_size(self) -> int:
+        """Of the next step's batch, the whole."""
+        done = self.batch * self.config.batch_size
+        return min(self.config.batch_size, len(self.train_loader.dataset) - done)
+
+    def _agreed(self, save: bool) -> bool:
+        """Does one of the processes want to save? And all stop that one of them has asked to."""
+        self.stopping, save = self.processes.any(self.stopping, save)
+        if self.stopping or save:
+            self._read_progress()
+        return save
+
+    def read_progress(self) -> None:
         """Bring seen, loss_sum and correct up to date. A GPU, which must catch up, is asked rarely.
 
-        images: those of the last loss, if nothing was learnt from it yet
-        Raises UserError if a loss was not finite.
+        Several processes do so at their own times. Raises UserError if a loss was not finite.
         """
+        if self.processes.size == 1:
+            self._read_progress()
+
+    def _read_progress(self, images=None) -> None:
+        """images: those of the last loss, if nothing was learnt from it yet"""
         unread, self._unread = self._unread, []
-        for loss, logits, labels in unread:
+        sums, diverged = np.zeros(3), ""
+        for loss, logits, labels, batch in unread:
+            share = self.processes.share(batch)
+            count = share.stop - share.start  # of the labels; an image for company is another's
             if not np.isfinite(float(loss)):
-                raise UserError(self._what_diverged(images if loss is unread[-1][0] else None))
-            self.seen += len(labels)
-            self.loss_sum += float(loss) * len(labels)
-            self.correct += int((Device("cpu").array(logits).argmax(axis=1) == labels).sum())
+                diverged = self._what_diverged(images if loss is unread[-1][0] else None)
+                break
+            right = (Device("cpu").array(logits).argmax(axis=1) == labels)[:count]
+            sums += count, right.sum(), float(loss) * count
+        if diverged := next(filter(None, self.processes.gather(diverged)), ""):
+            raise UserError(diverged)
+        self.processes.sum(sums)()
+        self.seen, self.correct = self.seen + int(sums[0]), self.correct + int(sums[1])
+        self.loss_sum += float(sums[2])
 
     def _end_epoch(self) -> None:
-        self.read_progress()
+        self._read_progress()
         validation = self.validate()
         if not np.isfinite(validation.loss):
             raise UserError(self._what_diverged(next(iter(self.views(self.validation)[0]))[0]))
@@ -317,13 +357,14 @@ class Trainer:
         Raises CheckpointError on a damaged checkpoint or one of another run, UserError if the
         run has no folder, or has those epochs behind it already.
         """
-        if not self.folder:
+        if not (self.folder or self.processes.rank):
             raise UserError("a run without a folder keeps nothing to resume")
         with self.run.lock:
-            if not is_kept(self.folder):
+            if not self.processes.broadcast(is_kept(self.folder)):
                 return False
-            before, progress = self.run.resume(self.sgd, self.schedule, self._progress())
-            found = self._found()
+            loaded = self.processes.broadcast(self.folder and checkpoint.load(self.run.path))
+            before, progress = self.run.resume(loaded, self.sgd, self.schedule, self._progress())
+            found = self._found() if self.folder else (0, 0)
         self._expect_possible(progress, before.epochs)
         vars(self).update(progress)
         self._saved_at, self._kept = self.seconds, found
@@ -380,7 +421,11 @@ class Trainer:
     def validate(self) -> Evaluation:
         """The net's answers to the images that were held out."""
         with timing.room_for(self.net, self.config.batch_size):
-            return evaluate(self.net, *self.views(self.validation))
+            return self.test(self.validation)
+
+    def test(self, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> Evaluation:
+        """The net's answers to a data set, of which each process looks at its share."""
+        return self.run.test(dataset, crops, self.processes)
 
     def estimate(self) -> tuple[float, int]:
         """About how many seconds the rest will take, and how many bytes of memory it will hold.
@@ -388,11 +433,14 @@ class Trainer:
         Takes the time of a step's forward and backward, from which nothing is learnt.
         """
         batch = min(self.config.batch_size, len(self.train_loader.dataset))
+        batch = max(1, batch // self.processes.size)
         with timing.room_for(self.net, batch), self._precision():
             seconds = timing.learning_seconds(self.net, batch)
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch
-        tests = epochs * len(self.validation) / batch / 3  # of which forward is the third part
+        tests = (
+            epochs * len(self.validation) / batch / self.processes.size / 3
+        )  # of which forward is the third part
         if all(device.kind == "cuda" for device in self.net.devices):
             memory = sum(device.held() for device in self.net.devices)  # now, and from now on
         else:  # with a folder there are a checkpoint's copies, too

@@ -8,7 +8,6 @@ from reference import assert_close, normal, output, with_dtype
 from strict import ATTRIBUTES, COMPUTE, HELD, METHODS, Array, Stranger, cupy, state, strict_cupy
 
 from minitorch_alexnet import device, timing
-from minitorch_alexnet import train as train_module
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.device import Device, fuse
@@ -245,7 +244,7 @@ def test_products_are_in_tf32_while_a_net_learns_and_only_then(strict, monkeypat
         return call
 
     monkeypatch.setattr(learning, "_learn", watched("step", learning._learn))
-    monkeypatch.setattr(train_module, "evaluate", watched("test", train_module.evaluate))
+    monkeypatch.setattr(learning, "test", watched("test", learning.test))
     seconds = timing.learning_seconds
     monkeypatch.setattr(timing, "learning_seconds", watched("estimate", seconds))
     learning.estimate()

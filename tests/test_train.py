@@ -101,10 +101,10 @@ def test_a_checkpoint_within_an_epoch_is_as_good(garments, tmp_path, monkeypatch
     first = Trainer(garments, CONFIG, tmp_path, net=a_small_net())
     backward = first.net.backward
 
-    def kill(dy):
+    def kill(*given):
         if (first.epoch, first.batch) == (1, 3):
             raise Killed
-        return backward(dy)
+        return backward(*given)
 
     monkeypatch.setattr(first.net, "backward", kill)
     with pytest.raises(Killed):
@@ -324,7 +324,7 @@ def test_a_step_that_is_interrupted_and_done_again_is_not_counted_as_more_than_r
         net["linear1"].params["weight"].data[label, label] = 9  # it knows them all
     backward = net.backward
     for _ in range(3):
-        monkeypatch.setattr(net, "backward", lambda dy: signal.raise_signal(signal.SIGINT))
+        monkeypatch.setattr(net, "backward", lambda *given: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):
             trainer.fit()
     monkeypatch.setattr(net, "backward", backward)

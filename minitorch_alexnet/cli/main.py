@@ -6,11 +6,13 @@ from itertools import pairwise
 
 from .. import __version__
 from ..errors import UserError
+from ..processes import ALONE, processes
 from ..workers import keep_freed_memory, set_threads
 from . import bench, inspect, prepare, reproduce, runs, train
 from .numbers import whole
 from .say import say
 from .streams import NOT_HEARD, streams
+from .together import let_the_first_speak, settle
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -39,9 +41,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def add_command(name, do, text):
+    def add_command(name, do, text, together=False):
+        """together: is the command one that several processes do?"""
         command = commands.add_parser(name, help=text, description=text, formatter_class=_Help)
-        command.set_defaults(do=do)
+        command.set_defaults(do=do, together=together)
         command.add_argument(
             "--threads",
             type=whole,
@@ -66,19 +69,26 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _status(argv: list[str]) -> int:
+    together = ALONE
     try:
+        together = processes()
         _expect_no_blanks(argv)
         arguments = make_parser().parse_args(argv)
         keep_freed_memory()
         if arguments.threads is not None:
             set_threads(arguments.threads)
+        settle(together, argv, arguments)
         return arguments.do(arguments)
     except (UserError, OSError, MemoryError) as error:
+        let_the_first_speak(together)
         text = str(error) or "there is not enough memory"
         say(f"minitorch-alexnet: {text}", file=sys.stderr)
+        together.abort(2)
         return 2
     except KeyboardInterrupt:
+        let_the_first_speak(together)
         say("minitorch-alexnet: interrupted", file=sys.stderr)
+        together.abort(130)
         return 130
 
 

@@ -11,8 +11,9 @@ from ..config import expect_within
 from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import DataError, UserError
-from ..evaluate import Evaluation, evaluate, features, nearest
+from ..evaluate import Evaluation, features, nearest
 from ..files import is_our_figure, write_figure
+from ..processes import processes
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
 from ..words import crops_each, printable
@@ -24,7 +25,8 @@ DRAWN = 150  # pictures in a figure: more take minutes
 
 
 def add_commands(add_command) -> None:
-    command = _add(add_command, "evaluate", evaluate_run, "Test a run's net, class by class.")
+    text = "Test a run's net, class by class."
+    command = _add(add_command, "evaluate", evaluate_run, text, together=True)
     _add_data(command)
     command.add_argument(
         "--train", action="store_true", help="test it on the training images instead"
@@ -51,8 +53,8 @@ def add_commands(add_command) -> None:
     command.add_argument("--out", metavar="FILE", help="default: filters.png in the run's folder")
 
 
-def _add(add_command, name, do, text):
-    command = add_command(name, do, text)
+def _add(add_command, name, do, text, **options):
+    command = add_command(name, do, text, **options)
     command.add_argument("folder", metavar="RUN", help="a run folder")
     command.add_argument(
         "--model", default="", help="another model for the same weights: alexnet-merged for alexnet"
@@ -86,10 +88,13 @@ def _run_and_data(arguments) -> tuple[Run, data.Data]:
 
 
 def evaluate_run(arguments) -> int:
+    together = processes()
+    arguments.devices = together.own(arguments.devices)
     trained, loaded = _run_and_data(arguments)
     dataset = loaded.train if arguments.train else loaded.test
-    crops = arguments.crops or trained.config.crops
-    result = evaluate(trained.net, *trained.views(dataset, crops))
+    result = trained.test(dataset, arguments.crops or trained.config.crops, together)
+    if together.rank:
+        return 0
     top5 = "" if result.top5 is None else f" top-5 {result.top5:.2%},"
     say(
         f"{trained.config.model} on {loaded.name}, {len(result.labels):,}"

@@ -16,6 +16,7 @@ from ..data.prepare import is_begun
 from ..errors import UserError
 from ..evaluate import Evaluation
 from ..models import MODELS, options_of
+from ..processes import processes
 from ..results import keep_results
 from ..run import as_folder, expect_run_folder, is_kept, read_config
 from ..summary import place
@@ -57,7 +58,8 @@ SHOWN = 10  # classes to name on screen
 
 
 def add_commands(add_command) -> None:
-    parser = add_command("train", train, "Train a net and keep the run in a folder.")
+    text = "Train a net and keep the run in a folder."
+    parser = add_command("train", train, text, together=True)
     parser.add_argument(
         "--model",
         metavar="NAME",
@@ -106,13 +108,18 @@ def _option(name: str) -> str:
 
 
 def train(arguments) -> int:
-    folder, config = (_old_run if arguments.resume else _new_run)(arguments)
+    together = processes()
+    begin = _old_run if arguments.resume else _new_run
+    folder, config = together.broadcast(None if together.rank else begin(arguments))
     loaded = data.load(config.data, config.data_dir)
     config = replace(config, data=loaded.name, note=config.note or loaded.note)
+    config = replace(config, devices=together.own(config.devices))
     if config.note:
         say(f"Note: {config.note}\n")
-    with _made(folder) as folder:
-        trainer = Trainer(loaded.train, config, folder, validation=loaded.validation)
+    with contextlib.nullcontext() if together.rank else _made(folder) as folder:
+        trainer = Trainer(
+            loaded.train, config, folder, validation=loaded.validation, processes=together
+        )
     with trainer.run.lock:
         if arguments.resume and trainer.resume():
             _go_on(trainer, arguments.epochs)
@@ -143,6 +150,10 @@ def _go_on(trainer: Trainer, epochs: int | None) -> None:
 def _fit(trainer: Trainer) -> bool:
     """Train, with a bar; did it come to the end?"""
     _announce(trainer)
+    if trainer.processes.rank:
+        with first_ctrl_c(trainer.stop):
+            trainer.fit()
+        return trainer.finished
     with Bar.of(trainer) as bar, first_ctrl_c(trainer.stop), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
         trainer.fit(on_step=bar.step, on_epoch=bar.epoch)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..device import Device
 from ..errors import UserError
+from ..processes import ALONE, Processes
 from ..streams import stream
 from .transforms import ColourNoise, CropAndFlip, Normalize, View
 
@@ -25,6 +26,7 @@ class Loader:
     seed: shuffles each epoch in its own way; None keeps the data set's order
     crop: picks the pixels, on the host: a View, a CropAndFlip, or None for all of them
     colour: shifts the colours, or None
+    processes: each loads its own images of a batch
     waited: the seconds that whoever iterates has waited for batches so far
 
     The last batch of an epoch is smaller where the batch size does not divide the data set.
@@ -39,11 +41,13 @@ class Loader:
         seed: int | None = None,
         crop: View | CropAndFlip | None = None,
         colour: ColourNoise | None = None,
+        processes: Processes = ALONE,
     ):
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise UserError(f"the batch size must be a whole number from 1, got {batch_size!r}")
         self.dataset, self.batch_size, self.normalize = dataset, batch_size, normalize
         self.device, self.seed, self.crop, self.colour = Device(device), seed, crop, colour
+        self.processes = processes
         self.waited, self._epochs = 0.0, itertools.count()
 
     def __len__(self) -> int:
@@ -65,6 +69,7 @@ class Loader:
         with ThreadPoolExecutor(1, thread_name_prefix="loader") as background:
             for i in range(start, len(self)):
                 index = order[i * self.batch_size : (i + 1) * self.batch_size]
+                index = index[self.processes.images(len(index))]
                 waiting.append(background.submit(self._send, epoch, index, queue))
                 if len(waiting) > AHEAD:
                     yield self._ready(waiting.popleft())
