@@ -167,7 +167,7 @@ class Run:
         Raises CheckpointError on a damaged checkpoint or one of another run.
         """
         arrays, meta = loaded
-        with checkpoint.reading(self.folder or "the checkpoint"):
+        with checkpoint.reading(self.path if self.folder else "the checkpoint"):
             _expect_sound(arrays, meta)
             states = {"schedule": schedule.state_dict(), "generators": self.net.generator_states()}
             for name, example in (states | progress).items():

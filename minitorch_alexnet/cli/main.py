@@ -12,7 +12,7 @@ from . import bench, inspect, prepare, reproduce, runs, train
 from .numbers import whole
 from .say import say
 from .streams import NOT_HEARD, streams
-from .together import let_the_first_speak, settle
+from .together import let_the_first_answer, let_the_first_speak, settle
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -26,6 +26,10 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 class _Parser(argparse.ArgumentParser):
     """Says whatever it says, or an error tells why not."""
+
+    def error(self, message):
+        let_the_first_speak(processes())
+        super().error(message)
 
     def exit(self, status=0, message=None):
         sys.stdout.flush()
@@ -72,6 +76,7 @@ def _status(argv: list[str]) -> int:
     together = ALONE
     try:
         together = processes()
+        let_the_first_answer(together)
         _expect_no_blanks(argv)
         arguments = make_parser().parse_args(argv)
         keep_freed_memory()
@@ -85,6 +90,10 @@ def _status(argv: list[str]) -> int:
         say(f"minitorch-alexnet: {text}", file=sys.stderr)
         together.abort(2)
         return 2
+    except SystemExit as error:  # argparse's
+        if error.code:
+            together.abort(2)
+        raise
     except KeyboardInterrupt:
         let_the_first_speak(together)
         say("minitorch-alexnet: interrupted", file=sys.stderr)

@@ -13,7 +13,7 @@ LATER = 1.0  # seconds: what they all have found, process 0 says meanwhile, and 
 
 
 def settle(together: Processes, argv: list[str], arguments) -> None:
-    """Share the machine's cores out, and let process 0 alone speak.
+    """Share the machine's cores out.
 
     Raises UserError where they were started with different words, or for a command that is for one.
     """
@@ -31,8 +31,6 @@ def settle(together: Processes, argv: list[str], arguments) -> None:
     cores = _cores(together)
     if arguments.threads is None:
         set_threads(min(len(cores), usual_threads()))
-    if together.rank:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
 
 
 def _cores(together: Processes) -> list[int]:
@@ -46,6 +44,12 @@ def _cores(together: Processes) -> list[int]:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, own)
     return own
+
+
+def let_the_first_answer(together: Processes) -> None:
+    """What a command prints, process 0 prints."""
+    if together.rank:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, until the end
 
 
 def let_the_first_speak(together: Processes) -> None:

@@ -52,7 +52,7 @@ SETTINGS = {
 }
 SWITCHES = ("augment", "tf32")
 # What --resume leaves to the command line.
-MAY_CHANGE = ("command", "do", "resume", "threads", "devices", "data", "data_dir", "epochs")
+MAY_CHANGE = ("resume", "threads", "devices", "data", "data_dir", "epochs")
 LONG = 1e13  # multiply-adds of a training: what takes minutes, and is announced
 SHOWN = 10  # classes to name on screen
 
@@ -232,7 +232,7 @@ def _check_before_preparing(config: Config) -> None:
 def _old_run(arguments) -> tuple[Path, Config]:
     """The folder to go on in, and its config; the net and the images may have moved."""
     for name, value in vars(arguments).items():
-        if value is not None and name not in MAY_CHANGE:
+        if value is not None and name not in (*MAY_CHANGE, "command", "do", "together"):
             raise UserError(f"--resume goes on with the run's settings: leave out {_option(name)}")
     folder = as_folder(arguments.resume)
     config = read_config(folder)

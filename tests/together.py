@@ -1,0 +1,94 @@
+"""What tests/test_processes.py has mpiexec run: python together.py TASK FOLDER."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from minitorch_alexnet import Config, Graph, Trainer, set_threads
+from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.layers import (
+    Concat,
+    Conv2d,
+    Copy,
+    Dropout,
+    Flatten,
+    Linear,
+    LocalResponseNorm,
+    MaxPool2d,
+    ReLU,
+)
+from minitorch_alexnet.processes import processes
+
+
+def towers():
+    """A narrow net of the paper's kind on two devices, with dropout."""
+    net = Graph((1, 28, 28), device="cpu:0")
+    net.add("image_b", Copy(to="cpu:1"), "image")
+    for tower, image in ("a", "image"), ("b", "image_b"):
+        net.add("conv1", Conv2d(1, 6, 5, stride=2), image, tower=tower)
+        net.add("relu1", ReLU(), tower=tower)
+        net.add("norm1", LocalResponseNorm(5), tower=tower)
+        net.add("pool1", MaxPool2d(3, stride=2), tower=tower)
+    net.add("pool1b_to_a", Copy(to="cpu:0"), "pool1b")
+    net.add("both", Concat(), ("pool1a", "pool1b_to_a"))
+    net.add("flatten", Flatten())
+    net.add("fc2", Linear(12 * 5 * 5, 64))
+    net.add("relu2", ReLU())
+    net.add("drop2", Dropout(0.5))
+    net.add("fc3", Linear(64, 10))
+    return net
+
+
+def trainer(folder=None):
+    """161 images to learn from in batches of 32: the last one has one, for two or three processes."""
+    data = silhouettes.load("train", count=179)
+    config = Config(epochs=3, batch_size=32, lr=0.02, augment=True)
+    return Trainer(data, config, folder, net=towers(), processes=processes())
+
+
+def numbers(folder):
+    """Every step's loss, the history and the weights of a training, in FOLDER/SIZE.npz."""
+    learning, losses = trainer(), []
+    learning.fit(on_step=lambda t: losses.append(t.loss_sum))
+    names = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+    if processes().rank == 0:
+        history = [[row[name] for name in names] for row in learning.history]
+        state = learning.net.state_dict()
+        path = folder / f"{processes().size}.npz"
+        np.savez(path, losses=losses, history=history, steps=learning.steps, **state)
+
+
+def go_on(folder):
+    """A run in the folder; it goes on where it was killed. One may be told to kill itself."""
+    learning = trainer(folder / "run")
+    learning.resume()
+    if os.environ.get("DIE_AT"):
+        step, ranks = map(int, os.environ["DIE_AT"].split(","))
+
+        def die(t):
+            if t.steps == step and processes().rank < ranks:
+                os.kill(os.getpid(), 9)
+            t._saved_at = -1e9  # so that each step is kept
+
+        learning.fit(on_step=die)
+    learning.fit()
+    if processes().rank == 0:
+        np.savez(folder / "end.npz", steps=learning.steps, **learning.net.state_dict())
+
+
+def fail(folder):
+    """One of them meets an error of its own."""
+    learning = trainer()
+
+    def stumble(t):
+        if t.steps == 2 and processes().rank == 1:
+            raise ZeroDivisionError("stumbled")
+
+    learning.fit(on_step=stumble)
+
+
+if __name__ == "__main__":
+    set_threads(1)
+    globals()[sys.argv[1]](Path(sys.argv[2]))
