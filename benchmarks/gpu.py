@@ -6,8 +6,8 @@
 
 Both nets have the same layers, weights, images and update. They are compared with all products in
 float32, with all in TF32, and with each library's own choice: ours is float32, PyTorch's TF32 for
-convolutions and float32 for Linear. First their losses and gradients are compared: if they differ
-there are no times, and the exit status is 1.
+convolutions and float32 for Linear. First their losses and gradients are compared: where they
+differ there are no times, and the exit status is 1.
 """
 
 import argparse
@@ -267,14 +267,6 @@ def steady_on_gpu(ours: Ours, theirs: Theirs, device: Device) -> tuple[list[floa
     )
 
 
-def forget() -> None:
-    """What has been freed goes back to the GPU."""
-    import cupy
-
-    cupy.get_default_memory_pool().free_all_blocks()
-    torch.cuda.empty_cache()
-
-
 def busy_line(sides, walls: list[float], product_ms: float) -> str:
     """How much of the wall's time the GPU has to do something."""
     for side, wall in zip(sides, walls, strict=True):
@@ -357,17 +349,25 @@ def layer_table(names, times: list[np.ndarray], least: dict[str, float]) -> list
     return table(rows)
 
 
-def report(model: str, batch: int, repeats: int, device: Device) -> str:
-    """In every precision that the device has."""
-    steps, sections = {}, []
+def report(model: str, batch: int, repeats: int, device: Device) -> tuple[str, bool]:
+    """In every precision that the device has; and were the nets the same in each?"""
+    steps, sections, same = {}, [], True
     for name in PRECISIONS if device.kind == "cuda" else ("float32",):
         with precision(name):
-            steps[name], lines = section(model, batch, repeats, name, device)
+            try:
+                steps[name], lines = section(model, batch, repeats, name, device)
+            except NotTheSame as error:
+                lines, same = [f"No times: {error}."], False
         sections += [f"#### {name}", "", *lines, ""]
         if device.kind == "cuda":
-            forget()
+            device.release()
+            torch.cuda.empty_cache()
     head = [f"### {model}, batch {batch}", "", about(device) + ".", "", *first_table(steps)]
-    return "\n".join([*head, *sections])
+    return "\n".join([*head, *sections]), same
+
+
+class NotTheSame(Exception):
+    """The two nets have other losses, or other gradients."""
 
 
 def section(model: str, batch: int, repeats: int, name: str, device: Device) -> tuple:
@@ -377,7 +377,7 @@ def section(model: str, batch: int, repeats: int, name: str, device: Device) -> 
     apart = f"the losses differ by {in_loss:.1e}, gradients by {in_gradients:.1e} of their length"
     # A wrong layer is off by more; TF32 has ten bits, and more pools whose winner moves.
     if not in_loss < 1e-3 or not in_gradients < (0.02 if name == "float32" else 0.2):
-        sys.exit(f"{model}, {name}: not the same net, {apart}")
+        raise NotTheSame(f"not the same net, {apart}")
     for layer in (*(node.layer for node in ours.net.nodes.values()), *theirs.net):
         if isinstance(layer, (layers.Dropout, nn.Dropout)):
             layer.p = 0.5
@@ -401,7 +401,8 @@ def section(model: str, batch: int, repeats: int, name: str, device: Device) -> 
         *step_table(sides, batch, steps),
         *layer_table(list(ours.stages()), by_layer, least),
         f"- the least for a step is {total:.2f} ms, {least['update']:.2f} of them the update, at"
-        f" {flop_rate / 1e12:.3g} TFLOP/s and {byte_rate / 1e9:,.0f} GB/s, as measured: that is"
+        f" {flop_rate / 1e12:.3g} TFLOP/s (the quicker of the two sides' large products) and"
+        f" {byte_rate / 1e9:,.0f} GB/s, as measured: that is"
         f" {total / np.median(steps[0], axis=0)[-1]:.0%} of our step",
         busy,
         memory,
@@ -417,6 +418,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20, help="rounds, in turn")
     parser.add_argument("--out", type=Path, help="a Markdown file to append to")
     arguments = parser.parse_args()
+    os.environ.pop("CUPY_TF32", None)  # PRECISIONS says which
     torch.backends.cudnn.benchmark = True
     try:
         device = Device(arguments.device)
@@ -425,11 +427,12 @@ def main() -> None:
     if device.kind == "cuda":
         torch.cuda.set_device(device.index)
     with device.current():
-        text = report(arguments.model, arguments.batch, arguments.repeats, device)
+        text, same = report(arguments.model, arguments.batch, arguments.repeats, device)
     print(text)
     if arguments.out:
         with arguments.out.open("a", encoding="utf-8") as file:
             file.write("\n" + text)
+    sys.exit(not same)
 
 
 if __name__ == "__main__":

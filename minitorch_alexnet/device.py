@@ -52,10 +52,20 @@ class Device:
         """A GPU's memory in bytes."""
         return _cupy().cuda.Device(self.index).mem_info[1]
 
+    def free(self) -> int:
+        """The bytes of it that nobody has."""
+        return _cupy().cuda.Device(self.index).mem_info[0]
+
     def held(self) -> int:
         """The bytes of it that CuPy holds, in use now or kept for the next use."""
         with self.current():
             return _cupy().get_default_memory_pool().total_bytes()
+
+    def release(self) -> None:
+        """Give a GPU back what CuPy keeps for the next use alone."""
+        if self.kind == "cuda":
+            with self.current():
+                _cupy().get_default_memory_pool().free_all_blocks()
 
     def array(self, x):
         """x on this device; x itself if it is there already."""
@@ -82,19 +92,20 @@ class Device:
     def upload(self, x, working) -> Callable:
         """Start to bring x, from the host, to this device; what is returned gives it, arrived.
 
-        It travels in a queue of its own, while the device works on what is in the queue `working`,
-        where x is for. Any thread may ask for it.
+        It travels in a queue of its own, while the device works on what is in `working`, the queue
+        that y is for and no other. Any thread may ask for it.
         """
         if self.kind == "cpu":
             return lambda: x
         cupy = _cupy()
         with self.current():
-            way = _way_to(self.index)
+            way = _way_to(self.index, working.ptr)
             with way.queue as travelling:
-                # A GPU fetches by itself what lies in pinned memory.
-                pinned = np.ndarray(x.shape, x.dtype, cupy.cuda.alloc_pinned_memory(x.nbytes))
+                # A GPU fetches by itself what lies in pinned memory, in its own order of bytes.
+                dtype = x.dtype.newbyteorder("=")
+                pinned = np.ndarray(x.shape, dtype, cupy.cuda.alloc_pinned_memory(x.nbytes))
                 pinned[...] = x
-                y = cupy.empty(x.shape, x.dtype)
+                y = cupy.empty(x.shape, dtype)
                 travelling.wait_event(working.record())  # y's memory was freed, but may be in use
                 y.set(pinned)
                 arrived = travelling.record()
@@ -164,19 +175,42 @@ class _Way:
             self.waiting.append((x, fetched))
 
 
-_way_to = functools.cache(lambda index: _Way())
+_ways: dict[tuple, _Way] = {}
+_lock = threading.Lock()
+
+
+def _way_to(index: int, working: int) -> _Way:
+    """To a GPU's queue: memory that came this way comes back, and waits for that queue alone."""
+    with _lock:
+        if (index, working) not in _ways:
+            _ways[index, working] = _Way()
+        return _ways[index, working]
 
 
 @contextlib.contextmanager
 def tf32() -> Iterator[None]:
-    """Meanwhile products of float32 on GPUs round their factors to TF32: ten bits, and faster."""
+    """Meanwhile products of float32 on GPUs round their factors to TF32: ten bits, and faster.
+
+    For the whole process: what another thread multiplies meanwhile is in TF32, too.
+    """
     core = _cupy()._core  # its public switch, CUPY_TF32, is looked at once a process
-    before = core.get_compute_type(np.float32)
-    core.set_compute_type(np.float32, core._routines_linalg.COMPUTE_TYPE_TF32)
+    with _lock:
+        if not _before_tf32:
+            before = core.get_compute_type(np.float32)
+            core.set_compute_type(np.float32, core._routines_linalg.COMPUTE_TYPE_TF32)
+        else:
+            before = _before_tf32[0]
+        _before_tf32.append(before)
     try:
         yield
     finally:
-        core.set_compute_type(np.float32, before)
+        with _lock:
+            _before_tf32.pop()
+            if not _before_tf32:
+                core.set_compute_type(np.float32, before)
+
+
+_before_tf32: list = []  # how products were made before, once for each who is within tf32()
 
 
 def array_module(x):

@@ -12,6 +12,7 @@ from .device import Device
 from .errors import UserError
 from .graph import Graph, expect_graph
 from .layers.loss import log_softmax
+from .timing import room_for
 from .words import printable
 
 SHOWN = 20  # pictures of a prediction, where it is printed
@@ -136,11 +137,12 @@ def evaluate(net: Graph, *views: Iterable[tuple]) -> Evaluation:
 
 def _answers(net, batches):
     host, answers = Device("cpu"), []
-    for batch in batches if isinstance(batches, Iterable) else ():
-        if not isinstance(batch, tuple | list) or len(batch) != 2:
-            raise UserError(NO_BATCHES)
-        x, labels = batch
-        answers.append((host.array(net.forward(x, train=False)), labels))
+    with room_for(net, getattr(batches, "batch_size", 1)):
+        for batch in batches if isinstance(batches, Iterable) else ():
+            if not isinstance(batch, tuple | list) or len(batch) != 2:
+                raise UserError(NO_BATCHES)
+            x, labels = batch
+            answers.append((host.array(net.forward(x, train=False)), labels))
     if not answers:
         raise UserError(NO_BATCHES)
     logits, labels = zip(*answers, strict=True)

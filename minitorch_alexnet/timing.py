@@ -188,15 +188,16 @@ class Timing:
 
 def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) -> Timing:
     """Time training steps and inference for about so many seconds, three rounds at least."""
-    task = Task(net, batch, rng)
-    task.step()  # the first is slow: memory, and a GPU's kernels
     rounds: list[tuple] = []
-    end = time.perf_counter() + seconds
-    while len(rounds) < 3 or time.perf_counter() < end:
-        rate, step, forward = product_rate(net.output_device), task.step(), task.infer()
-        with layer_times(net) as spent:
-            task.step()
-        rounds.append((step, forward, list(spent.values()), rate))
+    with room_for(net, batch):
+        task = Task(net, batch, rng)
+        task.step()  # the first is slow: memory, and a GPU's kernels
+        end = time.perf_counter() + seconds
+        while len(rounds) < 3 or time.perf_counter() < end:
+            rate, step, forward = product_rate(net.output_device), task.step(), task.infer()
+            with layer_times(net) as spent:
+                task.step()
+            rounds.append((step, forward, list(spent.values()), rate))
     steps, inference, layers, limit = (np.array(column) for column in zip(*rounds, strict=True))
     by_layer = dict(zip(net.nodes, layers.transpose(1, 0, 2), strict=True))
     return Timing(net, batch, steps, inference, by_layer, limit)
@@ -225,17 +226,17 @@ def memory(net: Graph) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def room_for(net: Graph, batch: int) -> Iterator[None]:
-    """A GPU's want of memory meanwhile becomes a UserError: which batch would fit."""
+def room_for(net: Graph, batch: int, advice: str = "") -> Iterator[None]:
+    """A GPU's want of memory meanwhile becomes a UserError: which batch would fit, and advice."""
     try:
         yield
     except Exception as error:
         if type(error).__name__ != "OutOfMemoryError":  # CuPy's
             raise
-        device, (weights, image) = net.output_device, memory(net)
+        gpus, (weights, image) = [d for d in net.devices if d.kind == "cuda"], memory(net)
+        device = min(gpus, key=Device.free, default=net.output_device)
         fits = (0.9 * device.memory() - weights) // image
         raise UserError(
             f"{device} has no room for a batch of {batch}: about"
-            f" {max(1, min(int(fits), batch * 3 // 4))} would fit; train anew with that"
-            " --batch-size. The last checkpoint is safe"
+            f" {max(1, min(int(fits), batch * 3 // 4))} would fit{advice}"
         ) from error

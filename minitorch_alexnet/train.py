@@ -181,10 +181,11 @@ class Trainer:
     def _learn_epoch(self, on_step: Callable) -> None:
         """The rest of the epoch's steps, or those until stop()."""
         clock = time.perf_counter()
-        with timing.room_for(self.net, self.config.batch_size), self._precision():
+        with timing.room_for(self.net, self.config.batch_size, self._what_fits()):
             for images, labels in self.train_loader.epoch(self.epoch, start=self.batch):
                 self.sgd.lr = self.rate
-                self._learn(images, labels)
+                with self._precision():
+                    self._learn(images, labels)
                 now = time.perf_counter()
                 self.seconds, clock = self.seconds + now - clock, now
                 self._tell(on_step)
@@ -192,6 +193,11 @@ class Trainer:
                     self._keep()
                 if self.stopping:
                     return
+
+    def _what_fits(self) -> str:
+        """What to do where a batch has no room."""
+        safe = ". The last checkpoint is safe" if is_kept(self.folder) else ""
+        return f"; train anew with that --batch-size{safe}"
 
     def _precision(self) -> contextlib.AbstractContextManager:
         """Of a training step's products; what watches the net has all bits."""
@@ -420,8 +426,7 @@ class Trainer:
 
     def validate(self) -> Evaluation:
         """The net's answers to the images that were held out."""
-        with timing.room_for(self.net, self.config.batch_size):
-            return self.test(self.validation)
+        return self.test(self.validation)
 
     def test(self, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> Evaluation:
         """The net's answers to a data set, of which each process looks at its share."""
@@ -430,11 +435,14 @@ class Trainer:
     def estimate(self) -> tuple[float, int]:
         """About how many seconds the rest will take, and how many bytes of memory it will hold.
 
-        Takes the time of a step's forward and backward, from which nothing is learnt.
+        Takes the time of a step's forward and backward, from which nothing is learnt. Of a GPU's
+        memory, what other nets of this process have there counts, too.
         """
         batch = min(self.config.batch_size, len(self.train_loader.dataset))
         batch = max(1, batch // self.processes.size)
-        with timing.room_for(self.net, batch), self._precision():
+        for device in self.net.devices:
+            device.release()
+        with timing.room_for(self.net, batch, self._what_fits()), self._precision():
             seconds = timing.learning_seconds(self.net, batch)
         epochs = self.config.epochs - self.epoch
         steps = epochs * len(self.train_loader) - self.batch

@@ -70,6 +70,7 @@ class Array:
         return self._host.copy()
 
     def set(self, host):
+        refuse(host.dtype != self.dtype, f"{host.dtype} set into {self.dtype}")
         _unboxed(self)[...] = host
 
     def __len__(self):
@@ -202,6 +203,8 @@ class Stream:
     def __exit__(self, *error):
         pass
 
+    ptr = 0
+
     def record(self):
         return Event()
 
@@ -226,6 +229,17 @@ def _asarray(x):
     return x if isinstance(x, Array) else _copied(x, state.devices[-1])
 
 
+def _empty(shape, dtype):
+    refuse(not np.dtype(dtype).isnative, f"an array of {np.dtype(dtype).str}")
+    return Array(np.empty(shape, dtype))
+
+
+class Pinned(bytearray):
+    """Memory that a GPU fetches from."""
+
+    __hash__ = object.__hash__
+
+
 def fuse(function):
     def call(*arguments):
         refuse(any(isinstance(a, np.ndarray) for a in arguments), "a NumPy array, fused")
@@ -243,7 +257,7 @@ def fuse(function):
 
 def _forget_fused():
     """device.py keeps what CuPy made of a function, and its streams; another CuPy has its own."""
-    device._way_to.cache_clear()
+    device._ways.clear()
     for module in [m for name, m in sys.modules.items() if name.startswith("minitorch_alexnet")]:
         for value in list(vars(module).values()):
             for cell in getattr(value, "__closure__", None) or ():
@@ -255,7 +269,7 @@ cupy = SimpleNamespace(
     ndarray=Array,
     array=lambda x: _copied(x, state.devices[-1]),
     asarray=_asarray,
-    empty=lambda shape, dtype: Array(np.empty(shape, dtype)),
+    empty=_empty,
     ascontiguousarray=_boxed(np.ascontiguousarray),
     fuse=fuse,
     _core=SimpleNamespace(
@@ -263,12 +277,14 @@ cupy = SimpleNamespace(
         set_compute_type=lambda dtype, kind: COMPUTE.update({np.dtype(dtype): kind}),
         _routines_linalg=SimpleNamespace(COMPUTE_TYPE_TF32="tf32"),
     ),
-    get_default_memory_pool=lambda: SimpleNamespace(total_bytes=lambda: HELD[state.devices[-1]]),
+    get_default_memory_pool=lambda: SimpleNamespace(
+        total_bytes=lambda: HELD[state.devices[-1]], free_all_blocks=lambda: None
+    ),
     cuda=SimpleNamespace(
         Device=Device,
         Stream=Stream,
         get_current_stream=Stream,
-        alloc_pinned_memory=bytearray,
+        alloc_pinned_memory=Pinned,
     ),
 )
 cupy.matmul = _boxed(_matmul, elementwise=False)

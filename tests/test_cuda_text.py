@@ -297,6 +297,16 @@ def test_what_is_normalised_is_numpys(cuda, gpu, shape, window, a, manner, value
     assert_written(dx, cpu.lrn_backward(dy, x, s, *window, a, 0.75))
 
 
+def test_a_window_of_more_channels_than_32_bits_count_holds_all(cuda, gpu):
+    (x,) = on_gpu(gpu, (np.float32, False, False, "plain"), normal(1, 3, 2, 2, dtype=np.float32))
+    for got, wanted in zip(
+        cuda.lrn(x, 2**40, 2**40, 1, 2.0, 0.3, 0.75),
+        cpu.lrn(x, 3, 3, 1, 2.0, 0.3, 0.75),
+        strict=True,
+    ):
+        assert_written(got, wanted)
+
+
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.3])
 @pytest.mark.parametrize("dtype", REALS)
 def test_other_powers_are_numpys_but_for_rounding(cuda, gpu, beta, dtype):

@@ -225,7 +225,14 @@ def test_products_are_in_tf32_while_a_net_learns(gpu):
     for wanted in (False, True, False):
         config = Config(epochs=1, batch_size=64, tf32=wanted, devices="cuda:0")
         trainer = Trainer(silhouettes.load("train", count=50), config)
-        trainer.fit(on_step=lambda t: kinds.append(cupy._core.get_compute_type(np.float32)))
+        descend = trainer.sgd.step
+
+        def step(descend=descend):
+            kinds.append(cupy._core.get_compute_type(np.float32))
+            descend()
+
+        trainer.sgd.step = step
+        trainer.fit()
     assert kinds[1] == cupy._core._routines_linalg.COMPUTE_TYPE_TF32
     assert kinds[0] == kinds[-1] == cupy._core.get_compute_type(np.float32) != kinds[1]
 

@@ -2,14 +2,32 @@
 of NumPy than a GPU allows. strict.py says what is refused.
 """
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from reference import assert_close, normal, output, with_dtype
-from strict import ATTRIBUTES, COMPUTE, HELD, METHODS, Array, Stranger, cupy, state, strict_cupy
+from strict import (
+    ATTRIBUTES,
+    COMPUTE,
+    HELD,
+    METHODS,
+    Array,
+    Event,
+    Pinned,
+    Stranger,
+    cupy,
+    state,
+    strict_cupy,
+)
 
 from minitorch_alexnet import device, timing
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.data.loader import Loader
+from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.device import Device, fuse
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.gradcheck import check_graph, check_layer
@@ -195,7 +213,7 @@ def test_the_fashion_net_learns_the_same_on_a_gpu(strict):
 def test_elementwise_chains_are_fused(strict):
     train(towers("cuda:0", "cuda:1"), steps=1)
     assert state.waits == 0  # for the GPU, whose work is queued
-    assert "_descend" in state.fused
+    assert {"_descend", "_where_positive"} <= state.fused
 
 
 def test_what_is_fused_is_fused_where_there_is_an_array_of_a_gpu(strict):
@@ -251,8 +269,9 @@ def test_products_are_in_tf32_while_a_net_learns_and_only_then(strict, monkeypat
     learning.fit()
     assert seen == {"step": {"tf32"}, "test": {kind}, "estimate": {"tf32"}}
     assert set(COMPUTE.values()) == {kind}
-    trainer("cuda:1").fit(on_step=lambda t: seen["step"].update(COMPUTE.values()) or t.stop())
-    assert seen["step"] == {"tf32", kind}
+    told = set()
+    trainer("cuda:1", tf32=True).fit(on_step=lambda t: told.update(COMPUTE.values()))
+    assert told == {kind}  # whatever one looks at the net with
 
 
 def test_a_run_in_tf32_goes_on_where_there_is_none(strict, tmp_path):
@@ -261,6 +280,78 @@ def test_a_run_in_tf32_goes_on_where_there_is_none(strict, tmp_path):
     assert second.resume()
     second.fit()
     assert second.finished
+
+
+def test_two_trainings_in_tf32_leave_products_as_they_were(strict):
+    (kind,) = COMPUTE.values()
+    first, second = device.tf32(), device.tf32()
+    for step in (first.__enter__, second.__enter__, lambda: first.__exit__(None, None, None)):
+        step()
+        assert set(COMPUTE.values()) == {"tf32"}
+    second.__exit__(None, None, None)
+    assert set(COMPUTE.values()) == {kind}
+
+
+@pytest.mark.parametrize("dtype", [">f4", "<f8", ">f8", "u1"])
+def test_images_of_any_order_of_bytes_reach_a_gpu(strict, dtype):
+    images = np.arange(2 * 3 * 4, dtype=dtype).reshape(2, 1, 3, 4)
+    loader = Loader(ArrayDataset(images, np.arange(2)), 1, Normalize(np.zeros((1, 3, 4))), "cuda:1")
+    found = np.concatenate([host(x) for x, _ in loader])
+    np.testing.assert_array_equal(found, images.astype(np.float32))
+
+
+def test_what_a_gpu_fetches_stays_until_it_has_it(strict, monkeypatch):
+    """Pinned memory is used again as soon as nobody knows it."""
+    known, done = weakref.WeakSet(), []
+    monkeypatch.setattr(Event, "done", property(lambda event: bool(done)))
+
+    def pinned(size):
+        memory = Pinned(size)
+        known.add(memory)
+        return memory
+
+    monkeypatch.setattr(cupy.cuda, "alloc_pinned_memory", pinned)
+    there, x = Device("cuda:0"), np.ones((2, 3))
+    for number in range(3):
+        there.upload(x, there.queue())()
+        gc.collect()
+        assert len(known) == number + 1
+    done.append(True)
+    there.upload(x, there.queue())()
+    gc.collect()
+    assert len(known) == 1
+
+
+OUT_OF_MEMORY = {
+    "fit": lambda t: t.fit(),
+    "estimate": lambda t: t.estimate(),
+    "validate": lambda t: t.validate(),
+    "predict": lambda t: t.predict(t.validation.images[:3]),
+    "measure": lambda t: timing.measure(t.net, 16, 0, np.random.default_rng(0)),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_MEMORY)
+def test_a_gpu_without_room_is_named(strict, monkeypatch, name):
+    class OutOfMemoryError(Exception):  # as CuPy's
+        pass
+
+    def fail(*given, **options):
+        raise OutOfMemoryError("planted")
+
+    learning = trainer("cuda:1")
+    monkeypatch.setattr(learning.net, "forward", fail)
+    with pytest.raises(UserError, match=r"cuda:1 has no room for a batch of \d+: about \d+ would"):
+        OUT_OF_MEMORY[name](learning)
+
+
+def test_the_gpu_without_room_is_the_one_that_has_least_left(strict, monkeypatch):
+    monkeypatch.setattr(Device, "free", lambda device: -device.index)
+    with (
+        pytest.raises(UserError, match="cuda:2 has no room"),
+        timing.room_for(towers("cuda:0", "cuda:2"), 8),
+    ):
+        raise type("OutOfMemoryError", (Exception,), {})
 
 
 def test_a_run_that_goes_on_has_everything_on_its_gpu(strict, tmp_path):

@@ -68,7 +68,7 @@ def from_columns(columns, shape):
 def lrn(x, before, after, groups, k, a, beta):
     """x · s^(-beta), and s = k + a · Σ x² over a window of channels.  (n, C, H, W) -> y, s: same"""
     y, s = cupy.empty(x.shape, x.dtype), cupy.empty(x.shape, x.dtype)
-    numbers = *_channels(x.shape, groups), before, after
+    numbers = _window(x.shape, before, after, groups)
     _launch("lrn", x.size // numbers[1], (x, y, s), numbers, (k, a, beta))
     return y, s
 
@@ -76,8 +76,8 @@ def lrn(x, before, after, groups, k, a, beta):
 def lrn_backward(dy, x, s, before, after, groups, a, beta):
     """The derivative of the same by x.  dy, x, s: (n, C, H, W), same out"""
     dx = cupy.empty(x.shape, x.dtype)
-    numbers, reals = (*_channels(x.shape, groups), before, after), (beta, 2 * a * beta)
-    _launch("lrn_backward", x.size // numbers[1], (dy, x, s, dx), numbers, reals)
+    numbers = _window(x.shape, before, after, groups)
+    _launch("lrn_backward", x.size // numbers[1], (dy, x, s, dx), numbers, (beta, 2 * a * beta))
     return dx
 
 
@@ -105,10 +105,10 @@ def _windows(shape, kernel_size, stride, padding):
     return *shape, *kernel_size, *stride, top, left, oh, ow
 
 
-def _channels(shape, groups):
-    """The first numbers that lrn takes: groups are images of fewer channels."""
+def _window(shape, before, after, groups):
+    """The numbers that lrn takes: groups are images of fewer channels."""
     n, c, h, w = shape
-    return n * groups, c // groups, h * w
+    return n * groups, c // groups, h * w, min(before, c), min(after, c)
 
 
 def _pool(x_shape, y_shape, kernel_size, stride, padding):
