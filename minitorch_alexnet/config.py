@@ -147,6 +147,7 @@ RECIPES: dict[str, dict] = {
     },
 }
 FOLDER_MODEL, FOLDER_RECIPE = "alexnet", "small-set"  # for a folder of photographs
+IMPORTED = "imported"  # the model of a net that no builder makes: its checkpoint says its layers
 SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
     "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
     "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),

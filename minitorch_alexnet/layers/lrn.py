@@ -13,7 +13,7 @@ import numpy as np
 from ..device import array_module, fuse
 from ..errors import ShapeError, UserError
 from ..kernels import window_sum
-from .base import Layer, expect_maps, expect_whole
+from .base import Layer, exact, expect_maps, expect_whole
 
 
 class LocalResponseNorm(Layer):
@@ -69,8 +69,8 @@ class LocalResponseNorm(Layer):
 
     def __repr__(self):
         return (
-            f"LocalResponseNorm({self.size}, alpha={self.alpha:g}, beta={self.beta:g},"
-            f" k={self.k:g}, alpha_over_size={self.alpha_over_size}"
+            f"LocalResponseNorm({self.size}, alpha={exact(self.alpha)}, beta={exact(self.beta)},"
+            f" k={exact(self.k)}, alpha_over_size={self.alpha_over_size}"
             + (f", groups={self.groups})" if self.groups > 1 else ")")
         )
 
