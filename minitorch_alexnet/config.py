@@ -28,7 +28,7 @@ class Config:
     model: str = "fashion"
     devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
     size: int = 0  # the side of the images the net reads, for models of any size; 0: the data's
-    data: str = "arrays"  # what the images are, or their prepared folder
+    data: str = "arrays"  # what the images are, or their prepared folder; "" of imported weights
     note: str = ""  # why they are not the ones hoped for
     data_dir: str | None = None
     source: str = ""  # the run whose weights to start from; its pixels' scale then holds, too
