@@ -12,7 +12,8 @@ from .graph import Graph
 from .layers import Copy
 
 LONGEST = 200  # letters of a layer's words
-MOST_VALUES, MOST_PRODUCTS = 10**8, 10**12  # of an image in a net: the paper's has a thousandth
+MOST_NODES = 1000
+MOST_VALUES, MOST_PRODUCTS = 2 * 10**7, 10**11  # of an image: the paper's net has a hundredth
 
 
 def in_words(net: Graph) -> list[list[str]]:
@@ -39,6 +40,8 @@ def from_words(words: list, wires: dict, device: str = "") -> Graph:
 
     Raises CheckpointError where they tell of none.
     """
+    if len(words) > MOST_NODES:
+        raise CheckpointError(f"it has more than {MOST_NODES} layers")
     place = Device(device or "cpu")
     net = Graph(tuple(wires["input_shape"]), place, seed=None)
     for name, layer in words:
@@ -67,7 +70,7 @@ def _layer(words: str, place: Device) -> layers.Layer:
 
 
 def expect_modest(net: Graph) -> None:
-    """ShapeError if a stranger's net would take the memory, or the time, of a thousand AlexNets."""
+    """ShapeError if a stranger's net would take the memory, or the time, of a hundred AlexNets."""
     for node in net.nodes.values():
         if math.prod(node.shape) > MOST_VALUES:
             raise ShapeError(f"{node.name}: an output of {node.shape} is too large")

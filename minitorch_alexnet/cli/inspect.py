@@ -55,7 +55,7 @@ def _add_model(command) -> None:
 def _build(arguments) -> Graph:
     if arguments.classes is not None:
         expect_within("--classes", arguments.classes, 1, 10**6)
-    if is_kept(_folder(arguments)):
+    if _is_run(arguments.model):
         if arguments.classes is not None:
             raise UserError("a run has its classes: leave out --classes")
         return load_run(arguments.model, devices=arguments.devices or "").net
@@ -64,9 +64,9 @@ def _build(arguments) -> Graph:
     return build(arguments.model, seed=None, **said)  # shapes are all that is shown
 
 
-def _folder(arguments) -> Path | None:
-    """Of the run that is asked about, if it is none of the models."""
-    return None if arguments.model in MODELS else Path(arguments.model)
+def _is_run(model: str) -> bool:
+    """Is it the folder of a run, and none of the models?"""
+    return model not in MODELS and is_kept(Path(model))
 
 
 def summary(arguments) -> int:
@@ -77,8 +77,8 @@ def summary(arguments) -> int:
 def graph(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    folder = _folder(arguments)
-    usual = folder / "graph.png" if is_kept(folder) else Path(f"{arguments.model}.png")
+    model = arguments.model
+    usual = Path(model, "graph.png") if _is_run(model) else Path(f"{model}.png")
     out = picture_path(arguments.out, usual)
     write_figure(out, viz.network(_build(arguments)))
     say(f"Drawn in {out}")

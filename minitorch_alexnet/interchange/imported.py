@@ -115,7 +115,7 @@ def _from_safetensors(path: Path, model: str) -> Brought:
 
 
 def _normalize(mean: np.ndarray, scale: np.ndarray, span: list | None) -> Normalize:
-    known = span and Span(*map(float, span))
+    known = Span(*map(float, span)) if span else None
     sound = mean.ndim == 3 and scale.shape in ((), mean.shape[:1]) and (scale > 0).all()
     if not sound or not all(np.isfinite(x).all() for x in (mean, scale, known or 0)):
         raise CheckpointError(f"{MEAN} and {SCALE} are no image, and no number a channel")

@@ -5,6 +5,7 @@ Each node has the name it has here, and so has what it gives; parameters are con
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ def _same(kind: str, **attributes) -> Callable[..., str]:
 
 
 def _conv(write: _Writer, node: Node, x: str) -> str:
-    layer = node.layer
+    layer: Any = node.layer
     return write.node(
         "Conv", node.name, x, *write.parameters(node), group=layer.groups, **_windows(layer)
     )
@@ -105,13 +106,15 @@ def _windows(layer) -> dict:
 
 
 def _pool(write: _Writer, node: Node, x: str) -> str:
-    ceil_mode = int(node.layer.ceil_mode)
-    return write.node("MaxPool", node.name, x, ceil_mode=ceil_mode, **_windows(node.layer))
+    layer: Any = node.layer
+    ceil_mode = int(layer.ceil_mode)
+    return write.node("MaxPool", node.name, x, ceil_mode=ceil_mode, **_windows(layer))
 
 
 def _lrn(write: _Writer, node: Node, x: str) -> str:
     """ONNX divides α by the size. Groups become images of their own, and go back."""
-    layer, (channels, *place) = node.layer, node.shape
+    layer: Any = node.layer
+    channels, *place = node.shape
     if layer.size % 2 == 0:
         raise UserError(f"{node.name}: ONNX's windows of an even size reach further up than down")
     alpha = layer.alpha * (1 if layer.alpha_over_size else layer.size)
@@ -132,13 +135,15 @@ def _linear(write: _Writer, node: Node, x: str) -> str:
 
 def _dropout(write: _Writer, node: Node, x: str) -> str:
     """Nothing is dropped; the paper's halving remains."""
-    if node.layer.rescale == "train" or not node.layer.p:
+    layer: Any = node.layer
+    if layer.rescale == "train" or not layer.p:
         return x
-    return write.node("Mul", node.name, x, write.constant(f"{node.name}.kept", 1 - node.layer.p))
+    return write.node("Mul", node.name, x, write.constant(f"{node.name}.kept", 1 - layer.p))
 
 
 def _upsample(write: _Writer, node: Node, x: str) -> str:
-    factor = node.layer.scale_factor
+    layer: Any = node.layer
+    factor = layer.scale_factor
     return write.node(
         "Resize",
         node.name,

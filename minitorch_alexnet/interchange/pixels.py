@@ -36,9 +36,16 @@ class Pixels:
             raise UserError(f"the net reads images of {height}×{width}, not square ones")
         if len(self.mean) not in (1, channels):
             raise UserError(f"these pixels have {len(self.mean)} channels, the net's {channels}")
-        side = PREPARED.get(height, height)
-        mean = np.broadcast_to(np.reshape(self.mean, (-1, 1, 1)), (channels, side, side))
-        return Normalize(mean, np.broadcast_to(self.scale, channels), BYTES)
+        mean = np.broadcast_to(np.reshape(self.mean, (-1, 1, 1)), input_shape)
+        return Normalize(as_prepared(mean), np.broadcast_to(self.scale, channels), BYTES)
+
+
+def as_prepared(mean: np.ndarray) -> np.ndarray:
+    """A mean of what a net reads, (C, H, H), as one of photographs, beyond whose middle none is."""
+    side = mean.shape[1]
+    spare = PREPARED.get(side, side) - side
+    around = spare // 2, spare - spare // 2
+    return np.pad(mean, ((0, 0), around, around), "edge")
 
 
 PIXELS = {

@@ -47,7 +47,8 @@ def read_safetensors(path: Path) -> tuple[dict, dict[str, str]]:
     """The tensors by name, NumPy's arrays, and what the file says beside them."""
     safe_open = library("safetensors").safe_open
     with safe_open(path, framework="np") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        names = file.keys()  # it is no dict
+        return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
 
 # All that a pickle of tensors calls by name. PyTorch lets more pass with weights_only, such as a
@@ -92,7 +93,9 @@ def _expect_tensors(path: Path) -> None:
             if not member.filename.endswith(".pkl"):
                 continue
             for code, name, _ in pickletools.genops(archive.read(member)):
-                if code.name in CALLS or code.name == "GLOBAL" and not TENSORS.fullmatch(name):
+                if code.name in CALLS or (
+                    code.name == "GLOBAL" and not TENSORS.fullmatch(str(name))
+                ):
                     raise CheckpointError(
                         f"it holds more than tensors ({name or code.name}): save"
                         " net.state_dict() alone"
