@@ -106,6 +106,7 @@ def _windows(layer) -> dict:
 
 
 def _pool(write: _Writer, node: Node, x: str) -> str:
+    """A last window in the padding alone counts for the onnx library; nobody computes it."""
     layer: Any = node.layer
     ceil_mode = int(layer.ceil_mode)
     return write.node("MaxPool", node.name, x, ceil_mode=ceil_mode, **_windows(layer))
