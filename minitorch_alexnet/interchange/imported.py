@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,13 +69,17 @@ def import_file(
         net = brought.net
         if len(net.last.shape) != 1:
             raise CheckpointError(f"its output must be (classes,), got {net.last.shape}")
+        (count,) = net.last.shape
+        own = brought.class_names or tuple(map(str, range(count)))
+        if len(own) != count or not all(isinstance(name, str) for name in own):
+            raise CheckpointError(f"its class_names must be {count:,} texts")
         if brought.normalize and pixels:
             raise UserError("it says itself what its pixels are: leave out --pixels")
         pixels = "the file's own" if brought.normalize else pixels or _usual(brought)
         normalize = brought.normalize or PIXELS[pixels].normalize(net.input_shape)
         if pixels in PIXELS and PIXELS[pixels].blue_first:
             read_red_first(net)
-    names = _names(classes, net.last.shape[0], brought.class_names)
+    names = _told_apart(_lines(classes, count) if classes else own)
     config = Config("small-set", model=brought.model, data="", crops=1)
     images = "", np.zeros_like(normalize.mean)
     run = Run(folder, config, net, normalize, names, images)
@@ -188,10 +192,8 @@ READERS = {
 # ---- classes -----------------------------------------------------------------------------------
 
 
-def _names(path: str | Path, count: int, own: tuple[str, ...] | None) -> tuple[str, ...]:
-    """A name a class. Of two alike (ImageNet has two cranes) the second gets its number."""
-    if not path:
-        return _told_apart(own or tuple(map(str, range(count))))
+def _lines(path: str | Path, count: int) -> list[str]:
+    """So many names, a line each. UserError on any other text."""
     try:
         with open_file(path) as file:
             lines = file.read(MOST_TEXT).decode().splitlines()
@@ -202,10 +204,11 @@ def _names(path: str | Path, count: int, own: tuple[str, ...] | None) -> tuple[s
     names = [line.strip() for line in lines if line.strip()]
     if len(names) != count:
         raise UserError(f"{path} has {len(names):,} names, a line each; the net has {count:,}")
-    return _told_apart(names)
+    return names
 
 
-def _told_apart(names) -> tuple[str, ...]:
+def _told_apart(names: Iterable[str]) -> tuple[str, ...]:
+    """Of two alike (ImageNet has two cranes) the second gets its number."""
     taken: Counter[str] = Counter()
     told = []
     for number, name in enumerate(names):
