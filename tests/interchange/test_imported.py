@@ -12,7 +12,6 @@ from twins import torchvisions
 from minitorch_alexnet import checkpoint
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
-from minitorch_alexnet.data.photo import as_photo, read_photo
 from minitorch_alexnet.errors import CheckpointError, UserError
 from minitorch_alexnet.files import MAKER
 from minitorch_alexnet.interchange import export_run, import_file
@@ -32,12 +31,19 @@ def garment_weights(tmp_path):
     return path
 
 
-# ---- PyTorch's net, each way -----------------------------------------------------------------------
+def some_photographs(count):
+    """(count, 3, 256, 256) uint8: large patches of colour, with noise on them."""
+    rng = np.random.default_rng(0)
+    patches = rng.integers(0, 200, (count, 3, 8, 8)).repeat(32, axis=2).repeat(32, axis=3)
+    return (patches + rng.integers(0, 56, patches.shape)).astype(np.uint8)
+
+
+# ---- PyTorch's net, each way ---------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that needs nothing more
-def test_torchvisions_net_each_way(torch, tmp_path, photographs):
+def test_torchvisions_net_each_way(torch, tmp_path):
     """As .pth, safetensors and ONNX: logits equal torch's, and onnxruntime's, on photographs."""
     torch.manual_seed(0)
     theirs = torchvisions(torch)
@@ -50,8 +56,7 @@ def test_torchvisions_net_each_way(torch, tmp_path, photographs):
         theirs, (example,), tmp_path / "a.onnx", dynamo=False, input_names=["image"],
         dynamic_axes=axes,
     )  # fmt: skip
-    files = sorted(photographs.glob("val/*/*"))[:4]
-    photos = np.stack([as_photo(read_photo(file)) for file in files])
+    photos = some_photographs(4)
     middle = torch.from_numpy(photos[:, :, 16:240, 16:240] / 255).float()
     mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
     x = (middle - mean) / deviation
@@ -142,10 +147,8 @@ def test_classes_by_name(garment_weights, tmp_path):
     assert found.class_names == ("crane", "tench, Tinca tinca", "crane (2)", "大鹏")
     pictures = np.zeros((2, 28, 28), np.uint8)
     assert set(load_run(tmp_path / "run").predict(pictures).names) <= set(found.class_names)
-    for content, word in (
-        (b"a\nb\n", "has 2 names, a line each; the net has 4"),
-        (b"\xff", "UTF-8"),
-    ):
+    few = b"a\nb\n", "has 2 names, a line each; the net has 4"
+    for content, word in (few, (b"\xff", "UTF-8")):
         classes.write_bytes(content)
         with pytest.raises(UserError, match=word):
             import_file(garment_weights, tmp_path / "other", classes=classes)
@@ -161,9 +164,9 @@ def test_folders_that_hold_something_stay_as_they_are(garment_weights, tmp_path)
     assert (tmp_path / "run/checkpoint.npz").read_bytes() == before
     with pytest.raises(UserError, match="holds other files"):
         import_file(garment_weights, tmp_path)
-    with pytest.raises(UserError, match="ends with .safetensors"):
+    with pytest.raises(UserError, match=r"ends with \.safetensors"):
         import_file(tmp_path / "run/config.json", tmp_path / "other")
-    with pytest.raises(UserError, match="unknown pixels 'cafe'.*did you mean caffe"):
+    with pytest.raises(UserError, match=r"unknown pixels 'cafe'.*did you mean caffe"):
         import_file(garment_weights, tmp_path / "other", pixels="cafe")
 
 
@@ -189,7 +192,7 @@ def trained(garments, tmp_path):
 def test_a_run_exported_and_imported_is_the_same(trained, garments, tmp_path, ending):
     path = tmp_path / f"a.{ending}"
     export_run(trained, path)
-    found, pixels = import_file(path, tmp_path / "run")
+    _, pixels = import_file(path, tmp_path / "run")
     again = load_run(tmp_path / "run")
     assert pixels == "the file's own"
     assert again.class_names == trained.class_names
@@ -220,7 +223,7 @@ def test_nothing_that_is_not_ours_is_overwritten(trained, tmp_path, ending):
 
 
 def test_other_endings_are_refused(trained, tmp_path):
-    with pytest.raises(UserError, match="ends with .onnx, .safetensors"):
+    with pytest.raises(UserError, match=r"ends with \.onnx, \.safetensors"):
         export_run(trained, tmp_path / "a.pth")
 
 
@@ -265,14 +268,14 @@ def test_a_fashion_run_is_as_good_in_onnxruntime(tmp_path):
         train, test = (fashion_mnist.load(split) for split in ("train", "test"))
     except DataError:
         pytest.skip("dataset-fashion-mnist is not installed")
-    trainer = Trainer(train.subset(slice(6000)), Config(epochs=1), tmp_path / "run")
+    config = Config(epochs=1, batch_size=32)
+    trainer = Trainer(train.subset(slice(8000)), config, tmp_path / "run")
     trainer.fit()
     export_run(load_run(tmp_path / "run"), tmp_path / "a.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
-    logits = [
-        session.run(None, {"image": test.images[i : i + 500]})[0] for i in range(0, 10**4, 500)
-    ]
+    batches = np.split(test.images, 20)
+    logits = [session.run(None, {"image": images})[0] for images in batches]
     accuracy = (np.concatenate(logits).argmax(axis=1) == test.labels).mean()
     ours = evaluate(trainer.net, *trainer.views(test)).accuracy
-    assert accuracy == pytest.approx(ours, abs=1e-4)
+    assert accuracy == pytest.approx(ours, abs=1.5e-4)  # an image, in which two are as likely
     assert ours > 0.5
