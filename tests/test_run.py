@@ -313,6 +313,25 @@ def test_a_net_with_a_layer_of_ones_own_has_to_be_given(tmp_path):
     assert load_run(tmp_path, net=net).net is net
 
 
+def test_a_checkpoint_of_before_nets_were_described_whole(trained, tmp_path):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    del meta["wiring"]
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta)
+    found, expected = (load_run(f).net.state_dict() for f in (tmp_path, trained.folder))
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+@pytest.mark.parametrize(
+    "scale", [0, -1, [1, 2], [1, 0, 1], [1, 1, float("nan")], "1", None, [[1, 1, 1]], True]
+)
+def test_a_scale_that_cannot_be_is_refused(trained, tmp_path, scale):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta | {"scale": scale})
+    with pytest.raises(CheckpointError, match="scale must be"):
+        load_run(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["weights/fc8.weight", "normalize/mean"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused(trained, tmp_path, name, value):
