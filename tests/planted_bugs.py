@@ -646,7 +646,7 @@ BUGS = [
     ("interchange/onnx_nodes.py", '(number if kind == "Sub" else -number) * scale', '(number if kind == "Sub" else -number)', ONNX_IN),
     ("interchange/onnx_nodes.py", 'if kind == "Div" else', 'if kind == "Mul" else', ONNX_IN),
     ("interchange/onnx_nodes.py", "net.weights[bias] + _row", "_row", ONNX_IN),
-    ("interchange/onnx_maker.py", "if value is not self._pixels:", "if False:", ONNX_IN),
+    ("interchange/onnx_maker.py", "if value.shift is not self._pixels.shift or value.scale is not self._pixels.scale:", "if False:", ONNX_IN),
     ("interchange/onnx_maker.py", 'if self._beside[stage] > 1 else ""', 'if False else ""', ONNX_IN),
     ("interchange/onnx_out.py", "1 if layer.alpha_over_size else layer.size", "1", ONNX_OUT),
     ("interchange/onnx_out.py", "(top, left, bottom, right)", "(top, bottom, left, right)", ONNX_OUT),

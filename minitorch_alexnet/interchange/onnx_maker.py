@@ -53,10 +53,14 @@ class Maker:
 
     def value(self, name: str) -> Value:
         """UserError if there is none, or it waits for the way back from a reshape."""
+        if self.part(name).groups > 1:
+            raise UserError(f"it reads {name}, parts of images that only an LRN may read")
+        return self.values[name]
+
+    def part(self, name: str) -> Value:
+        """The same, of parts of images, too."""
         if name not in self.values:
             raise UserError(f"it reads {name}, which no node before it gives")
-        if self.values[name].groups > 1:
-            raise UserError(f"it reads {name}, parts of images that only an LRN may read")
         return self.values[name]
 
     def shape(self, value: Value) -> tuple[int, ...]:
@@ -96,7 +100,7 @@ class Maker:
 
     def _expect_same_pixels(self, value: Value) -> None:
         self._pixels = self._pixels or value
-        if value is not self._pixels:
+        if value.shift is not self._pixels.shift or value.scale is not self._pixels.scale:
             raise UserError("it reads the image on another scale than a node before it")
 
     def normalize(self) -> Normalize | None:

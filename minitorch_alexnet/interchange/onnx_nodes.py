@@ -123,7 +123,7 @@ def _lrn(net: Maker, node, said: Said) -> Value:
     size = said.get("size", 0)
     if size % 2 == 0:
         raise UserError(f"its size must be odd, got {size}")
-    value = net.values.get(node.input[0]) or net.value(node.input[0])
+    value = net.part(node.input[0])
     layer = layers.LocalResponseNorm(
         size,
         said.get("alpha", 1e-4),
@@ -162,15 +162,14 @@ def _flat(net: Maker, value: Value) -> Value:
 def _reshape(net: Maker, node, said: Said) -> Value:
     """Flattens; or splits the maps into parts for an LRN of each, and joins them again."""
     name, target = node.input[0], net.file.constant(node.input[1]).ravel().tolist()
-    value = net.values.get(name) or net.value(name)
     said.expect("allowzero", 0)
+    value = net.part(name)
     shape = net.shape(value)
-    size, images = math.prod(shape), (-1, 0, net.file.batch)
-    if len(target) == 2 and target[0] in images and target[1] in (size, -1) and sum(target) > -2:
+    size = math.prod(shape)
+    if target in [[n, size] for n in (-1, 0, net.file.batch)] or target == [0, -1]:
         return _flat(net, net.value(name))
-    if len(target) == len(shape) + 1 == 4 and tuple(target[2:]) == shape[1:] and target[0] == -1:
-        groups, rest = divmod(shape[0], target[1] if target[1] > 0 else shape[0] + 1)
-        if groups and not rest:
+    for groups in range(1, shape[0] + 1):
+        if target == [-1, shape[0] / groups, *shape[1:]] and len(shape) == 3:
             return replace(value, groups=groups)
     raise UserError(f"it makes {target} of {shape}; here maps become rows, (n, {size}), alone")
 
@@ -248,6 +247,8 @@ def _rescaled(net: Maker, value: Value, kind: str, number: np.ndarray) -> Value:
     number = number[0] if number.ndim == 4 and len(number) == 1 else number
     if np.broadcast_shapes(number.shape, shape) != shape:
         raise UserError(f"its numbers are {number.shape}, the image {shape}")
+    if not np.isfinite(number).all():
+        raise UserError("its numbers hold nan or inf")
     if kind in ("Add", "Sub"):
         shift = shift + (number if kind == "Sub" else -number) * scale
     else:

@@ -338,7 +338,7 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path):
 
 CONV = {"kernel_shape": (2, 2)}
 KERNEL, TWO = (1, 2, 2, 2), as_tensor(np.float32(2), "b")
-NAN = np.full(KERNEL, np.nan, np.float32)
+NAN = np.full((1, 2, 1, 1), np.nan, np.float32)
 REFUSED = {
     "an unknown layer": ([("Sigmoid", "x")], [], r"node 0 \(Sigmoid\): .*no such layer"),
     "another domain's": ([("Relu", "x", {"domain": "ai.mine"})], [], "no such layer"),
@@ -366,6 +366,7 @@ REFUSED = {
     "a sum of two": ([("Relu", "x"), ("Add", "v0 x")], [], "must be a constant"),
     "a sum behind a ReLU": ([("Relu", "x"), ("Add", "v0 b")], [row("b", 1)], "alone"),
     "a factor": ([("Relu", "x"), ("Mul", "v0 b")], [TWO], "alone"),
+    "a mean of nan": ([("Sub", "x b"), ("Relu", "v0")], [as_tensor(NAN[0], "b")], "nan or inf"),
     "a scale of 0": ([("Div", "x b"), ("Relu", "v0")], [as_tensor(np.float32(0), "b")], "above 0"),
     "a scale a pixel": ([("Mul", "x b"), ("Relu", "v0")], [row("b", 2, 3, 4)], "scale"),
     "an unknown attribute": ([("Relu", "x", {"slope": 1})], [], "slope is not known"),
