@@ -19,7 +19,9 @@ TIMES = int(os.environ.get("MINITORCH_ALEXNET_FUZZ", 1))  # as many, for a long 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_right_answer_or_a_clear_word(kind):
+def test_a_right_answer_or_a_clear_word(kind, request):
+    if kind == "torch":
+        request.getfixturevalue("torch")
     figures, wrong = fuzz(kind, TIMES * COUNTS[kind])
     assert wrong == []
     assert figures["refused"] > 0

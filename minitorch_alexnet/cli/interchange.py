@@ -16,7 +16,11 @@ def add_commands(add_command) -> None:
         import_weights,
         "Make a run folder of weights that others trained: .safetensors, PyTorch's .pth, .onnx.",
     )
-    command.add_argument("file", metavar="FILE", help="names as torchvision's alexnet has, or ours")
+    command.add_argument(
+        "file",
+        metavar="FILE",
+        help="tensors called as in torchvision's alexnet, or as here; or a graph of layers",
+    )
     command.add_argument("folder", metavar="RUN", help="the run folder to make")
     command.add_argument(
         "--model",

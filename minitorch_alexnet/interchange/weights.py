@@ -90,16 +90,17 @@ def _expect_tensors(path: Path) -> None:
         if len({m.filename for m in members}) < len(members):
             raise CheckpointError("it has two members of one name")
         for member in members:
-            if not member.filename.endswith(".pkl"):
-                continue
-            for code, name, _ in pickletools.genops(archive.read(member)):
-                if code.name in CALLS or (
-                    code.name == "GLOBAL" and not TENSORS.fullmatch(str(name))
-                ):
-                    raise CheckpointError(
-                        f"it holds more than tensors ({name or code.name}): save"
-                        " net.state_dict() alone"
-                    )
+            if member.filename.endswith(".pkl"):
+                _expect_harmless(archive.read(member))
+
+
+def _expect_harmless(pickle: bytes) -> None:
+    for code, name, _ in pickletools.genops(pickle):
+        others = code.name == "GLOBAL" and not TENSORS.fullmatch(str(name))
+        if others or code.name in CALLS:
+            raise CheckpointError(
+                f"it holds more than tensors ({name or code.name}): save net.state_dict() alone"
+            )
 
 
 def _torch(path: Path) -> ModuleType:
