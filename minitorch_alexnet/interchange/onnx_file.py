@@ -8,6 +8,7 @@ import numpy as np
 from ..described import MOST_NODES
 from ..errors import CheckpointError
 from .library import library
+from .weights import MOST_BYTES
 
 FIRST, LAST = 7, 21  # versions of the operators ("opsets") that are known here
 KINDS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT32", "INT64", "BOOL")
@@ -26,6 +27,7 @@ class OnnxFile:
         self._expect_opset()
         self._tensors = {tensor.name: tensor for tensor in graph.initializer}
         self._used: set[str] = set()
+        self._beside = 0  # bytes read of other files
         inputs = [value for value in graph.input if value.name not in self._tensors]
         if len(inputs) != 1 or len(graph.output) != 1:
             raise CheckpointError(
@@ -102,4 +104,7 @@ class OnnxFile:
         size, start = math.prod(tensor.dims) * kind.itemsize, int(said.get("offset", 0))
         if int(said.get("length", size)) != size or not 0 <= start <= path.stat().st_size - size:
             raise CheckpointError(f"{name} has {size:,} bytes, and {said['location']} has fewer")
+        self._beside += size  # two tensors may say that they are at one place
+        if self._beside > MOST_BYTES:
+            raise CheckpointError(f"its weights in other files have more than {MOST_BYTES:,} bytes")
         tensor.external_data.add(key="length", value=str(size))

@@ -162,7 +162,8 @@ def _flat(net: Maker, value: Value) -> Value:
 def _reshape(net: Maker, node, said: Said) -> Value:
     """Flattens; or splits the maps into parts for an LRN of each, and joins them again."""
     name, target = node.input[0], net.file.constant(node.input[1]).ravel().tolist()
-    said.expect("allowzero", 0)
+    if said.get("allowzero", 0) and 0 in target:
+        raise UserError("it makes rows of nothing")
     value = net.part(name)
     shape = net.shape(value)
     size = math.prod(shape)

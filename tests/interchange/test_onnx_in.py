@@ -8,7 +8,7 @@ from onnx_graphs import as_model, as_tensor, caffes, run
 
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
-from minitorch_alexnet.interchange import import_file
+from minitorch_alexnet.interchange import import_file, onnx_file
 from minitorch_alexnet.interchange.onnx_in import read_onnx
 from minitorch_alexnet.run import load_run
 
@@ -231,11 +231,14 @@ def test_what_is_added_to_maps_is_their_bias(tmp_path):
     assert list(net.nodes) == ["conv1"]
 
 
-@pytest.mark.parametrize("target", [(-1, 24), (0, 24), (0, -1)])
-def test_a_reshape_to_rows(tmp_path, target):
+@pytest.mark.parametrize(
+    ("target", "options", "opset"),
+    [((-1, 24), {}, 7), ((0, 24), {}, 13), ((0, -1), {}, 13), ((-1, 24), {"allowzero": 1}, 17)],
+)
+def test_a_reshape_to_rows(tmp_path, target, options, opset):
     rows = as_tensor(np.array(target, np.int64), "rows")
-    node = helper.make_node("Reshape", ["x", "rows"], ["y"])
-    net = compare(tmp_path, [node], [rows], (2, 3, 4))
+    node = helper.make_node("Reshape", ["x", "rows"], ["y"], **options)
+    net = compare(tmp_path, [node], [rows], (2, 3, 4), opset)
     assert made_of(net) == {"flatten0": "Flatten()"}
 
 
@@ -327,6 +330,12 @@ def test_weights_elsewhere_or_too_few_are_refused(tmp_path, said, word):
         read_onnx(path)
 
 
+def test_weights_beside_it_of_more_bytes_than_any_alexnets(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_file, "MOST_BYTES", 479)
+    with pytest.raises(CheckpointError, match="more than 479 bytes"):
+        read_onnx(beside(tmp_path)[0])
+
+
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
     path, _ = beside(tmp_path, location="link.bin")
     (path.parent / "link.bin").symlink_to(tmp_path / "weights.bin")
@@ -359,6 +368,7 @@ REFUSED = {
     "Gemm of maps": ([("Gemm", "x w")], [row("w", 24, 5)], "add a Flatten before it"),
     "Flatten": ([("Flatten", "x", {"axis": 2})], [], "axis is 2"),
     "Reshape": ([("Reshape", "x s")], [as_tensor(np.array([-1, 12]), "s")], "maps become rows"),
+    "zeros": ([("Reshape", "x s", {"allowzero": 1})], [as_tensor(np.array([0, 24]), "s")], "noth"),
     "Softmax within": ([("Flatten", "x"), ("Softmax", "v0"), ("Relu", "v1")], [], "at the end"),
     "Softmax of maps": ([("Softmax", "x")], [], "at the end"),
     "Concat": ([("Concat", "x x", {"axis": 2})], [], "axis is 2"),
