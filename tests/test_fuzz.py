@@ -12,7 +12,7 @@ from minitorch_alexnet.experiments.reproduction import Reproduction
 
 COUNTS = {
     "checkpoint": 100, "meta": 100, "prepared": 300, "results": 300, "archive": 1000, "tar": 600,
-    "idx": 600, "pictures": 600, "safetensors": 200, "torch": 200, "onnx": 200, "commands": 400,
+    "idx": 600, "pictures": 600, "safetensors": 200, "torch": 100, "onnx": 200, "commands": 400,
 }  # fmt: skip
 TIMES = int(os.environ.get("MINITORCH_ALEXNET_FUZZ", 1))  # as many, for a long run
 

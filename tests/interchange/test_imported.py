@@ -14,9 +14,12 @@ from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
 from minitorch_alexnet.files import MAKER
+from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.interchange import export_run, import_file
 from minitorch_alexnet.interchange.pixels import PIXELS
+from minitorch_alexnet.layers import Conv2d, Linear
 from minitorch_alexnet.models import MODELS, build
+from minitorch_alexnet.models.alexnet import torchvision as whole_torchvision
 from minitorch_alexnet.run import load_run, read_config
 from minitorch_alexnet.train import Trainer
 
@@ -38,15 +41,34 @@ def some_photographs(count):
     return (patches + rng.integers(0, 56, patches.shape)).astype(np.uint8)
 
 
+def thin_torchvision(num_classes=1000, seed=0, channels=3, dropout=0.5, devices="cpu"):
+    """models/alexnet.py's with an eighth of its maps and units."""
+    net = Graph((channels, 224, 224), device=devices, seed=seed)
+    for node in whole_torchvision(num_classes, seed=None).nodes.values():
+        layer = node.layer
+        if isinstance(layer, Conv2d):
+            maps = net.nodes[node.sources[0]].shape[0] if net.nodes else channels
+            kernel, stride, padding = layer.kernel_size, layer.stride, layer.padding
+            layer = Conv2d(maps, layer.out_channels // 8, kernel, stride, padding)
+        if isinstance(layer, Linear):
+            last = layer.out_features == num_classes
+            layer = Linear(net.last.shape[0], layer.out_features // (1 if last else 8))
+        net.add(node.name, layer)
+    return net
+
+
 # ---- PyTorch's net, each way ---------------------------------------------------------------------
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the exporter that needs nothing more
-def test_torchvisions_net_each_way(torch, tmp_path):
-    """As .pth, safetensors and ONNX: logits equal torch's, and onnxruntime's, on photographs."""
+def test_torchvisions_net_each_way(torch, tmp_path, monkeypatch):
+    """As .pth, safetensors and ONNX: logits equal torch's, and onnxruntime's, on photographs.
+
+    With an eighth of its maps; test_names.py has it whole.
+    """
+    monkeypatch.setitem(MODELS, "torchvision", thin_torchvision)
     torch.manual_seed(0)
-    theirs = torchvisions(torch)
+    theirs = torchvisions(torch, width=1 / 8)
     torch.save(theirs.state_dict(), tmp_path / "a.pth")
     tensors = {name: tensor.numpy() for name, tensor in theirs.state_dict().items()}
     safetensors.numpy.save_file(tensors, tmp_path / "a.safetensors")
@@ -268,8 +290,8 @@ def test_a_fashion_run_is_as_good_in_onnxruntime(tmp_path):
         train, test = (fashion_mnist.load(split) for split in ("train", "test"))
     except DataError:
         pytest.skip("dataset-fashion-mnist is not installed")
-    config = Config(epochs=1, batch_size=32)
-    trainer = Trainer(train.subset(slice(8000)), config, tmp_path / "run")
+    config = Config(epochs=1, batch_size=16)
+    trainer = Trainer(train.subset(slice(4000)), config, tmp_path / "run")
     trainer.fit()
     export_run(load_run(tmp_path / "run"), tmp_path / "a.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
