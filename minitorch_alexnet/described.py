@@ -7,7 +7,6 @@ import warnings
 from . import layers
 from .device import Device
 from .errors import CheckpointError, ShapeError
-from .files import MAKER
 from .graph import Graph
 from .layers import Copy
 
@@ -29,7 +28,7 @@ def wiring(net: Graph) -> dict | None:
 
     None if it has a layer of one's own, or a derived one: such have formulas of their own.
     """
-    if any(type(n.layer).__module__.partition(".layers")[0] != MAKER for n in net.nodes.values()):
+    if not all(type(n.layer).__module__.startswith(layers.__name__) for n in net.nodes.values()):
         return None
     nodes = {node.name: [node.tower, *node.sources] for node in net.nodes.values()}
     return {"input_shape": net.input_shape, "nodes": nodes}

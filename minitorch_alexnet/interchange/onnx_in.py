@@ -48,6 +48,8 @@ def _read(made: Maker, node, number: int) -> None:
         read = READERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
         if not read:
             raise UserError(f"there is no such layer here, but {', '.join(READERS)}")
+        if node.output[0] in made.values:
+            raise UserError(f"it gives {node.output[0]}, which there is already")
         said = Said(made.file, node)
         value = read(made, node, said)
         said.expect_read()

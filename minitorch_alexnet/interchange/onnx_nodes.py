@@ -141,9 +141,10 @@ def _gemm(net: Maker, node, said: Said) -> Value:
     if weight.ndim != 2:
         raise UserError(f"its weights must have two axes, got {weight.shape}")
     weight = weight if said.get("transB", 0) else weight.T
-    weight = weight * np.float32(said.get("alpha", 1.0))
-    bias = _bias(net, node, len(weight), said.get("beta", 1.0))
+    if (factor := said.get("alpha", 1.0)) != 1:
+        weight = weight * np.float32(factor)
     layer = layers.Linear(*weight.shape[::-1])
+    bias = _bias(net, node, len(weight), said.get("beta", 1.0))
     return net.add_weighted("fc", layer, value, weight=weight, bias=bias)
 
 
@@ -169,9 +170,9 @@ def _reshape(net: Maker, node, said: Said) -> Value:
     size = math.prod(shape)
     if target in [[n, size] for n in (-1, 0, net.file.batch)] or target == [0, -1]:
         return _flat(net, net.value(name))
-    for groups in range(1, shape[0] + 1):
-        if target == [-1, shape[0] / groups, *shape[1:]] and len(shape) == 3:
-            return replace(value, groups=groups)
+    maps_alone = len(shape) == 3 and target[:1] + target[2:] == [-1, *shape[1:]]
+    if maps_alone and target[1] > 0 and shape[0] % target[1] == 0:
+        return replace(value, groups=shape[0] // target[1])
     raise UserError(f"it makes {target} of {shape}; here maps become rows, (n, {size}), alone")
 
 

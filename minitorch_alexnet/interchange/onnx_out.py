@@ -23,7 +23,10 @@ OPSET, IR = 13, 7  # of 2020: what reads ONNX at all reads these
 
 
 def to_onnx(run: Run) -> bytes:
-    """The model, for (n, C, H, W) pixels as they are. UserError on a layer that ONNX has not."""
+    """The model, for (n, C, H, W) pixels as they are: uint8, or float32 of a run on other scales.
+
+    Raises UserError on a layer that ONNX has not.
+    """
     onnx = library("onnx")
     net, known = run.net, run.normalize.span in (None, BYTES)
     write = _Writer(onnx)
@@ -106,7 +109,7 @@ def _windows(layer) -> dict:
 
 
 def _pool(write: _Writer, node: Node, x: str) -> str:
-    """A last window in the padding alone counts for the onnx library; nobody computes it."""
+    """onnx's checker counts a last window in the padding alone; onnxruntime does as we do."""
     layer: Any = node.layer
     ceil_mode = int(layer.ceil_mode)
     return write.node("MaxPool", node.name, x, ceil_mode=ceil_mode, **_windows(layer))

@@ -409,6 +409,24 @@ def test_what_it_has_that_we_lack_is_named(tmp_path, name):
         read_onnx(saved(model, tmp_path))
 
 
+def test_a_value_that_two_nodes_give_is_refused(tmp_path):
+    nodes = [helper.make_node(kind, ["x"], ["y"]) for kind in ("Relu", "Tanh")]
+    model = as_model(nodes[:1], [], ("n", 2, 3, 4))
+    model.graph.node.append(nodes[1])
+    with pytest.raises(CheckpointError, match="gives y, which there is already"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_weights_of_no_size_are_no_memory_bomb(tmp_path):
+    for shape in ((10**12, 0), (0, 10**12)):
+        tensor = as_tensor(np.zeros((0, 0), np.float32), "w")
+        model = as_model([FLAT, helper.make_node("Gemm", ["rows", "w"], ["y"])], [], (1, 2, 3, 4))
+        tensor.dims[:] = shape
+        model.graph.initializer.append(tensor)
+        with pytest.raises(CheckpointError, match="must be at least 1"):
+            read_onnx(saved(model, tmp_path))
+
+
 def test_a_node_of_ones_own_name_is_named_by_it(tmp_path):
     node = helper.make_node("Elu", ["x"], ["y"], name="/features/1/Elu")
     with pytest.raises(CheckpointError, match=r"^node /features/1/Elu "):
