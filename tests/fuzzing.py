@@ -479,22 +479,24 @@ class Onnx(Weights):
         field, value = rng.choice(fields)
         many = not isinstance(value, int | float | str | bytes) and hasattr(value, "__len__")
         if field.message_type and rng.random() < 0.9:
-            return self._mutate_message(rng.choice(value) if many else value, rng)
-        kind = rng.randrange(4)
-        if kind == 0:
+            self._mutate_message(rng.choice(value) if many else value, rng)
+        elif rng.random() < 0.25:
             message.ClearField(field.name)
-        elif many and field.message_type:
-            value.append(rng.choice(value)) if kind == 1 else value.pop()
-        elif not field.message_type:
-            old = value[0] if many else value
-            numbers = (-(2**31), -1, 0, 1, 2, 3, 7, 2**20, 2**31 - 1)
-            new = {str: "x", bytes: mutated_bytes(old, rng) if isinstance(old, bytes) else 0}.get(
-                type(old), rng.choice(numbers)
-            )
-            if many:
-                value[rng.randrange(len(value))] = new
-            else:
-                setattr(message, field.name, new)
+        elif field.message_type:
+            value.append(rng.choice(value)) if many else value.Clear()
+        else:
+            place = rng.randrange(len(value)) if many else 0
+            new = self._another(value[place] if many else value, rng)
+            with contextlib.suppress(ValueError):  # protobuf knows the numbers that kinds have
+                if many:
+                    value[place] = new
+                else:
+                    setattr(message, field.name, new)
+
+    def _another(self, old, rng):
+        if isinstance(old, str | bytes):
+            return "x" if isinstance(old, str) else mutated_bytes(old, rng)
+        return rng.choice((-(2**31), -1, 0, 1, 2, 3, 7, 2**20, 2**31 - 1))
 
 
 class Commands(Kind):
