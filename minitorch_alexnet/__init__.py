@@ -5,6 +5,7 @@ from .config import Config
 from .data.arrays import ArrayDataset
 from .gradcheck import check_graph, check_layer
 from .graph import Graph
+from .interchange import load_weights
 from .layers import SoftmaxCrossEntropy
 from .models import build
 from .optim import SGD
@@ -28,6 +29,7 @@ __all__ = [
     "keep_freed_memory",
     "layers",
     "load_run",
+    "load_weights",
     "set_threads",
     "summary",
 ]

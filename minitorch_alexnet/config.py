@@ -28,7 +28,7 @@ class Config:
     model: str = "fashion"
     devices: str = ""  # where the net lives, such as "cpu:0,cpu:1"; "": the model's default
     size: int = 0  # the side of the images the net reads, for models of any size; 0: the data's
-    data: str = "arrays"  # what the images are, or their prepared folder
+    data: str = "arrays"  # what the images are, or their prepared folder; "" of imported weights
     note: str = ""  # why they are not the ones hoped for
     data_dir: str | None = None
     source: str = ""  # the run whose weights to start from; its pixels' scale then holds, too
@@ -147,6 +147,7 @@ RECIPES: dict[str, dict] = {
     },
 }
 FOLDER_MODEL, FOLDER_RECIPE = "alexnet", "small-set"  # for a folder of photographs
+IMPORTED = "imported"  # the model of a net that no builder makes: its checkpoint says its layers
 SCHEDULES: dict[str, Callable[[Config], Schedule]] = {
     "one-cycle": lambda c: OneCycle(c.lr, c.epochs),
     "step": lambda c: StepDecay(c.lr, (c.epochs / 2, c.epochs * 3 / 4)),

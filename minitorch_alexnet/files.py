@@ -142,7 +142,7 @@ def write_csv(path: str | Path, rows: Iterable) -> None:
     write_text(path, text.getvalue())
 
 
-MAKER = "minitorch_alexnet"  # what our pictures say made them
+MAKER = "minitorch_alexnet"  # what made them, as our pictures and files of weights say
 
 
 def write_figure(path: str | Path, figure) -> None:
@@ -153,7 +153,7 @@ def write_figure(path: str | Path, figure) -> None:
         figure.savefig(file, format=kind, metadata=made_by)
 
 
-def is_our_figure(path: str | Path) -> bool:
-    """Does the file say that write_figure made it?"""
+def is_ours(path: str | Path) -> bool:
+    """Does the file say, at its beginning, that MAKER made it?"""
     with open(path, "rb") as file:
         return MAKER.encode() in file.read(4096)

@@ -39,12 +39,18 @@ def start_from(run: Run, net: Graph, class_names: Sequence[str]) -> list[str]:
 def used_to(run: Run, own: Normalize) -> Normalize:
     """The pixels that a run's weights are used to: its scale, and its mean where that fits.
 
+    A scale by channel is left behind where there are other channels.
+
     Raises UserError where own, the new training set's, cannot be on that scale.
     """
     if own.span:
         run.normalize.expect(own.span)
-    same = run.normalize.mean.shape == own.mean.shape
-    return Normalize(run.normalize.mean if same else own.mean, run.normalize.scale, own.span)
+    theirs = run.normalize
+    same = theirs.mean.shape == own.mean.shape
+    by_channel = theirs.scale.ndim and len(theirs.mean) != len(own.mean)
+    return Normalize(
+        theirs.mean if same else own.mean, own.scale if by_channel else theirs.scale, own.span
+    )
 
 
 def freeze(net: Graph, layers: str, taken: Iterable[str] = ()) -> None:

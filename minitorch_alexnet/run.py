@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 
 from . import checkpoint
-from .config import INITS, Config
+from .config import IMPORTED, INITS, Config
 from .data.arrays import ArrayDataset
 from .data.brought import as_array, channels_last
 from .data.image_folder import ImageFolder, check_whites
 from .data.loader import Loader
 from .data.span import Span
 from .data.transforms import Normalize
+from .described import from_words, in_words, wiring
 from .device import Device
 from .errors import CheckpointError, ShapeError, UserError
 from .evaluate import Evaluation, Prediction, evaluate, views
 from .files import Lock, expect_ours, read_json, write_csv, write_json
 from .graph import Graph, expect_graph
 from .init import SMALL_SET, STANDARDIZED, initialise
-from .layers import Copy
 from .models import FOR_STANDARDIZED, MODELS, build, options_of
 from .optim import SGD, Schedule
 from .processes import ALONE, Processes
@@ -132,9 +132,21 @@ class Run:
         progress: whatever else going on takes, as JSON can say it; its "history" is the metrics
         Raises UserError, and the checkpoint before stays, if the weights are not finite.
         """
-        arrays = {f"weights/{name}": value for name, value in self.net.state_dict().items()}
         velocity = self.net.join(sgd.velocity)
-        arrays |= {f"velocity/{name}": value for name, value in velocity.items()}
+        arrays = {f"velocity/{name}": value for name, value in velocity.items()}
+        meta = {"schedule": schedule.state_dict(), "generators": self.net.generator_states()}
+        self._write(arrays, meta | progress)
+
+    def save_net(self) -> None:
+        """Write a run of weights that were not trained here: all but what going on takes.
+
+        Raises UserError as save does.
+        """
+        self._write({}, {"history": []})
+
+    def _write(self, arrays: dict[str, np.ndarray], meta: dict) -> None:
+        """The net and what its images are like, and that besides; meta's history is the metrics."""
+        arrays |= {f"weights/{name}": value for name, value in self.net.state_dict().items()}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise UserError(
                 "the weights are not finite; the checkpoint before stays. Train anew with a lower"
@@ -142,19 +154,18 @@ class Run:
             )
         labels, mean = self.images
         arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
-        meta = {
+        meta |= {
             "config": asdict(self.config),
             "layers": in_words(self.net),
+            "wiring": wiring(self.net),
             "class_names": self.class_names,
             "images": labels,
             "whites": self.whites,
-            "scale": self.normalize.scale,
+            "scale": self.normalize.scale.tolist(),
             "span": self.normalize.span,
-            "schedule": schedule.state_dict(),
-            "generators": self.net.generator_states(),
         }
-        checkpoint.save(self.path, arrays, meta | progress)
-        self.write_records(progress["history"])
+        checkpoint.save(self.path, arrays, meta)
+        self.write_records(meta["history"])
 
     def resume(
         self, loaded: tuple, sgd: SGD, schedule: Schedule, progress: dict
@@ -182,7 +193,8 @@ class Run:
             labels, mean = self.images
             if meta["images"] != labels or not np.array_equal(arrays["images/mean"], mean):
                 raise CheckpointError("this is a run on other images, or with other classes")
-            self.normalize.mean, self.normalize.scale = arrays["normalize/mean"], meta["scale"]
+            kept = _normalize(arrays, meta)
+            self.normalize.mean, self.normalize.scale = kept.mean, kept.scale
             self.net.load_state_dict(under("weights/", arrays))
             for name, velocity in self.net.split(under("velocity/", arrays)).items():
                 sgd.velocity[name] = Device.of(sgd.velocity[name]).array(velocity)
@@ -251,28 +263,40 @@ def load_run(
     arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
         _expect_sound(arrays, meta)
-        trained, mean = Config(**meta["config"]), arrays["normalize/mean"]
+        trained, normalize = Config(**meta["config"]), _normalize(arrays, meta)
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
         if net and in_words(net) != meta["layers"]:
             raise CheckpointError("it was trained with another net than this")
-        net = net or _net_of(config, trained, names, mean.shape, meta["layers"])
+        net = net or _net_of(config, trained, names, normalize.mean.shape, meta)
         net.load_state_dict(under("weights/", arrays))
-        known = meta.get("span") and Span(*map(float, meta["span"]))
-        normalize = Normalize(mean, meta["scale"], known)
         images = meta["images"], arrays["images/mean"]
         whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
         return Run(folder, config, net, normalize, names, images, whites)
 
 
-def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, layers: list) -> Graph:
-    """The net that a config names; CheckpointError if it isn't the one that was trained."""
+def _normalize(arrays: dict[str, np.ndarray], meta: dict) -> Normalize:
+    """What turns pixels into what a checkpoint's net reads."""
+    known = meta.get("span") and Span(*map(float, meta["span"]))
+    return Normalize(arrays["normalize/mean"], meta["scale"], known)
+
+
+def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, meta: dict) -> Graph:
+    """The net that a config names, or the one of its own that was trained, by what it is made of.
+
+    CheckpointError if the words for that are missing, or tell of layers of one's own.
+    """
     if config.model != trained.model:
         return build_net(config, len(names), shape, draw=False)
-    with contextlib.suppress(ShapeError):
-        net = build_net(config, len(names), shape, draw=False)
-        if in_words(net) == layers:
-            return net
+    if config.model != IMPORTED:
+        with contextlib.suppress(ShapeError):
+            net = build_net(config, len(names), shape, draw=False)
+            if in_words(net) == meta["layers"]:
+                return net
+    if wires := meta.get("wiring"):
+        net = from_words(meta["layers"], wires, config.devices)
+        check_images(net, shape)
+        return net
     raise CheckpointError(
         "it was trained with a net of its own: in Python, build that net and read the run with"
         " load_run(folder, net=net)"
@@ -286,12 +310,15 @@ def _expect_sound(arrays: dict[str, np.ndarray], meta: dict) -> None:
         raise CheckpointError(f"{spoilt[0]} is not finite: train anew with a lower rate")
     if arrays["normalize/mean"].ndim != 3:
         raise CheckpointError("normalize/mean must be an image")
-    for name, example in {"class_names": [], "images": "", "scale": 1.0}.items():
+    for name, example in {"class_names": [], "images": ""}.items():
         checkpoint.expect_like(meta[name], example, name)
+    scale = np.asarray(meta["scale"])
+    if scale.dtype.kind not in "fi" or scale.shape not in ((), arrays["normalize/mean"].shape[:1]):
+        raise CheckpointError("scale must be a number, or one a channel")
+    if not (np.isfinite(scale) & (scale > 0)).all():
+        raise CheckpointError("scale must be above 0")
     if not all(isinstance(name, str) for name in meta["class_names"]):
         raise CheckpointError("class_names must be texts")
-    if not meta["scale"]:
-        raise CheckpointError("scale must not be 0")
     if not np.isfinite(meta.get("span") or 0).all():
         raise CheckpointError("span must be two numbers")
 
@@ -360,14 +387,6 @@ def fingerprint(dataset) -> tuple[str, np.ndarray]:
     """What tells images from others: of their classes and labels a hash, and their mean."""
     text = json.dumps([list(dataset.class_names), dataset.labels.tolist()])
     return hashlib.sha256(text.encode()).hexdigest(), np.asarray(dataset.mean, np.float32)
-
-
-def in_words(net: Graph) -> list[list[str]]:
-    """What a net is made of, in words, on whatever devices."""
-    return [
-        [name, "Copy" if isinstance(node.layer, Copy) else repr(node.layer)]
-        for name, node in net.nodes.items()
-    ]
 
 
 def under(prefix: str, arrays: dict) -> dict:

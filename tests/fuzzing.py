@@ -15,6 +15,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
@@ -22,12 +23,14 @@ import tarfile
 import tempfile
 import traceback
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import onnx_graphs
 from PIL import Image
 
 from minitorch_alexnet import timing
@@ -44,7 +47,13 @@ from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.experiments.experiment import Experiment, Measure
 from minitorch_alexnet.experiments.report import csv_text, report
 from minitorch_alexnet.experiments.reproduction import Reproduction
-from minitorch_alexnet.run import load_run, read_config
+from minitorch_alexnet.files import MAKER
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.interchange.exported import to_safetensors
+from minitorch_alexnet.interchange.imported import import_file
+from minitorch_alexnet.layers import Flatten, Linear, ReLU
+from minitorch_alexnet.models import build
+from minitorch_alexnet.run import Run, load_run, read_config
 from minitorch_alexnet.train import Trainer
 
 LONGEST = 20  # seconds that one input may take
@@ -364,6 +373,132 @@ class Pictures(Kind):
         self.path.write_bytes(mutated_bytes(self.path.read_bytes(), rng))
 
 
+class Weights(Kind):
+    """A file of weights that others trained: imported, and asked what it sees."""
+
+    exact = False
+    ENDING, BEYOND = "", 2**30  # bytes of memory that a file of less than a million may take
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.path = folder / f"net{self.ENDING}"
+        self.path.write_bytes(self.content())
+
+    def content(self) -> bytes:
+        raise NotImplementedError
+
+    def answer(self):
+        with memory_limit(self.BEYOND):
+            folder = self.folder / "run"
+            shutil.rmtree(folder, ignore_errors=True)
+            import_file(self.path, folder)
+            run = load_run(folder)
+            side = run.normalize.mean.shape
+            pictures = np.random.default_rng(0).integers(0, 256, (2, *side), np.uint8)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # weights may be huge numbers
+                return run.predict(pictures).probabilities.tobytes()
+
+    def mutate(self, rng):
+        self.path.write_bytes(mutated_bytes(self.path.read_bytes(), rng))
+
+
+class Safetensors(Weights):
+    """Of ours, with all that they say besides."""
+
+    ENDING = ".safetensors"
+
+    def content(self):
+        net = Graph.of((1, 28, 28), [Flatten(), Linear(784, 4), ReLU(), Linear(4, 3)])
+        normalize = Normalize(np.zeros((1, 28, 28)), 50)
+        run = Run(None, Config(), net, normalize, ("a", "b", "c"), ("", normalize.mean))
+        return to_safetensors(run)
+
+    def mutate(self, rng):
+        content = self.path.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        header, rest = content[8:end], content[end:]
+        if rng.random() < 0.3:
+            return super().mutate(rng)
+        if rng.random() < 0.5:
+            told = json.loads(header)
+            told["__metadata__"] = {MAKER: mutated_json(told["__metadata__"][MAKER], rng)}
+            header = json.dumps(told).encode()
+        else:
+            header = mutated_json(header.decode(), rng).encode()
+        self.path.write_bytes(len(header).to_bytes(8, "little") + header + rest)
+
+
+class TorchFile(Weights):
+    """PyTorch's, and pickles in it that are not."""
+
+    ENDING = ".pth"
+
+    def content(self):
+        import torch
+
+        state = build("fashion").state_dict()
+        file = io.BytesIO()
+        torch.save({name: torch.from_numpy(array) for name, array in state.items()}, file)
+        return file.getvalue()
+
+    def mutate(self, rng):
+        if rng.random() < 0.3:
+            return super().mutate(rng)
+        with zipfile.ZipFile(self.path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name = rng.choice([name for name in members if "/data/" not in name])
+        members[name] = mutated_bytes(members[name], rng)
+        with zipfile.ZipFile(self.path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+
+
+class Onnx(Weights):
+    """Caffe's AlexNet in small, its bytes and its fields."""
+
+    ENDING = ".onnx"
+
+    def content(self):
+        sizes = {"side": 67, "maps": (8, 8, 8, 8, 8), "units": (8, 8, 5)}
+        return onnx_graphs.caffes(**sizes).SerializeToString()
+
+    def mutate(self, rng):
+        if rng.random() < 0.3:
+            return super().mutate(rng)
+        model = onnx_graphs.onnx.load(self.path)
+        for _ in range(rng.choice((1, 1, 2))):
+            self._mutate_message(model, rng)
+        self.path.write_bytes(model.SerializeToString())
+
+    def _mutate_message(self, message, rng):
+        """A field somewhere in it has another value, is gone, or is there again."""
+        fields = message.ListFields()
+        if not fields:
+            return
+        field, value = rng.choice(fields)
+        many = not isinstance(value, int | float | str | bytes) and hasattr(value, "__len__")
+        if field.message_type and rng.random() < 0.9:
+            self._mutate_message(rng.choice(value) if many else value, rng)
+        elif rng.random() < 0.25:
+            message.ClearField(field.name)
+        elif field.message_type:
+            value.append(rng.choice(value)) if many else value.Clear()
+        else:
+            place = rng.randrange(len(value)) if many else 0
+            new = self._another(value[place] if many else value, rng)
+            with contextlib.suppress(ValueError):  # protobuf knows the numbers that kinds have
+                if many:
+                    value[place] = new
+                else:
+                    setattr(message, field.name, new)
+
+    def _another(self, old, rng):
+        if isinstance(old, str | bytes):
+            return "x" if isinstance(old, str) else mutated_bytes(old, rng)
+        return rng.choice((-(2**31), -1, 0, 1, 2, 3, 7, 2**20, 2**31 - 1))
+
+
 class Commands(Kind):
     """Command lines of options that there are, with values that cannot be meant."""
 
@@ -385,7 +520,20 @@ class Commands(Kind):
             "/dev/null",
             "fifo",
         ),
-        *("run", "photos", "photo.png", "x.png", "cpu", "cpu:0,cpu:1", "cpu:9999999999", "cuda:0"),
+        *(
+            "run",
+            "photos",
+            "photo.png",
+            "x.png",
+            "x.onnx",
+            "x.pt",
+            "x.safetensors",
+            "plain",
+            "cpu",
+            "cpu:0,cpu:1",
+            "cpu:9999999999",
+            "cuda:0",
+        ),
         *("cpu:", ",", "conv1", "conv1,,", "fashion", "alexnet", "alexnet-small", "tiny"),
         *(
             "silhouettes",
@@ -477,10 +625,31 @@ KINDS: dict[str, Callable[[Path], Kind]] = {
     "tar": CifarTar,
     "idx": Idx,
     "pictures": Pictures,
+    "safetensors": Safetensors,
+    "torch": TorchFile,
+    "onnx": Onnx,
     "commands": Commands,
 }
 
 # ---- trying ------------------------------------------------------------------------------------
+
+
+class TooMuch(Exception):
+    """Memory."""
+
+
+@contextlib.contextmanager
+def memory_limit(more: int):
+    """Meanwhile the process may have so many bytes more. Raises TooMuch where they do not do."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, before[1]))
+    try:
+        yield
+    except MemoryError as error:
+        raise TooMuch from error
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 class Endless(BaseException):

@@ -17,7 +17,7 @@ from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.files import (
     Lock,
     expect_ours,
-    is_our_figure,
+    is_ours,
     open_file,
     read_json,
     whole_file,
@@ -264,8 +264,8 @@ def test_our_figures_are_known(tmp_path, ending):
     figure = Figure()
     write_figure(tmp_path / f"ours.{ending}", figure)
     figure.savefig(tmp_path / f"other.{ending}")
-    assert is_our_figure(tmp_path / f"ours.{ending}")
-    assert not is_our_figure(tmp_path / f"other.{ending}")
+    assert is_ours(tmp_path / f"ours.{ending}")
+    assert not is_ours(tmp_path / f"other.{ending}")
 
 
 # ---- reading what may be anything ----------------------------------------------------------------

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from small import RAW, assert_same, photographs
 
+from minitorch_alexnet import checkpoint
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.finetune import used_to
 from minitorch_alexnet.run import load_run
 from minitorch_alexnet.train import Trainer
 
@@ -85,6 +88,24 @@ def test_the_sources_scale_holds(tiny_models, tmp_path):
     trainer = Trainer(larger, replace(RAW, source=str(tmp_path / "source")))
     assert trainer.normalize.scale == scale
     np.testing.assert_allclose(trainer.normalize.mean, trainer.train_loader.dataset.mean, rtol=1e-6)
+
+
+def test_the_sources_scale_a_channel_holds_where_there_are_as_many(tiny_models, tmp_path):
+    Trainer(photographs(), RAW, tmp_path / "source").fit()
+    arrays, meta = checkpoint.load(tmp_path / "source/checkpoint.npz")
+    checkpoint.save(
+        tmp_path / "source/checkpoint.npz", arrays, meta | {"scale": [50.0, 60.0, 70.0]}
+    )
+    source = load_run(tmp_path / "source")
+    np.testing.assert_array_equal(source.normalize.scale, [50, 60, 70])
+    trainer = Trainer(photographs(), replace(RAW, source=str(source.folder)), tmp_path / "new")
+    trainer.fit(on_step=lambda trainer: trainer.stop())
+    again = Trainer(photographs(), replace(RAW, source=str(source.folder)), tmp_path / "new")
+    assert again.resume()
+    for normalize in (trainer.normalize, again.train_loader.normalize):
+        np.testing.assert_array_equal(normalize.scale, source.normalize.scale)
+    grey = Normalize(photographs().mean[:1], 40)
+    assert used_to(source, grey).scale == 40
 
 
 def test_the_last_layer_is_kept_where_the_classes_are_the_same(tiny_models, tmp_path):

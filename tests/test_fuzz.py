@@ -12,14 +12,16 @@ from minitorch_alexnet.experiments.reproduction import Reproduction
 
 COUNTS = {
     "checkpoint": 100, "meta": 100, "prepared": 300, "results": 300, "archive": 1000, "tar": 600,
-    "idx": 600, "pictures": 600, "commands": 400,
+    "idx": 600, "pictures": 600, "safetensors": 200, "torch": 100, "onnx": 200, "commands": 400,
 }  # fmt: skip
 TIMES = int(os.environ.get("MINITORCH_ALEXNET_FUZZ", 1))  # as many, for a long run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_right_answer_or_a_clear_word(kind):
+def test_a_right_answer_or_a_clear_word(kind, request):
+    if kind == "torch":
+        request.getfixturevalue("torch")
     figures, wrong = fuzz(kind, TIMES * COUNTS[kind])
     assert wrong == []
     assert figures["refused"] > 0

@@ -16,6 +16,7 @@ from ..gradcheck import check_layer
 from ..graph import Graph
 from ..layers.cases import cases
 from ..models import MODELS, build
+from ..run import is_kept, load_run
 from ..summary import summary as summary_of
 from ..workers import blas_can_be_limited, get_workers, usable_cores
 from .numbers import whole
@@ -24,12 +25,14 @@ from .say import say
 
 
 def add_commands(add_command) -> None:
-    command = add_command("summary", summary, "Print a model's layers, shapes and counts.")
+    command = add_command("summary", summary, "Print a net's layers, shapes and counts.")
     _add_model(command)
-    command = add_command("graph", graph, "Draw a model, with what crosses between devices.")
+    command = add_command("graph", graph, "Draw a net, with what crosses between devices.")
     _add_model(command)
     command.add_argument(
-        "--out", metavar="FILE", help="a .png or .svg (default: MODEL.png in this folder)"
+        "--out",
+        metavar="FILE",
+        help="a .png or .svg (default: MODEL.png in this folder, or RUN/graph.png)",
     )
     command = add_command(
         "gradcheck", gradcheck, "Hold the layers' gradients against finite differences."
@@ -40,7 +43,9 @@ def add_commands(add_command) -> None:
 
 
 def _add_model(command) -> None:
-    command.add_argument("model", metavar="MODEL", help=f"one of {', '.join(MODELS)}")
+    command.add_argument(
+        "model", metavar="MODEL|RUN", help=f"one of {', '.join(MODELS)}, or a run folder"
+    )
     command.add_argument(
         "--classes", type=whole, metavar="N", help="outputs (default: the model's own, 1000 or 10)"
     )
@@ -50,9 +55,18 @@ def _add_model(command) -> None:
 def _build(arguments) -> Graph:
     if arguments.classes is not None:
         expect_within("--classes", arguments.classes, 1, 10**6)
+    if _is_run(arguments.model):
+        if arguments.classes is not None:
+            raise UserError("a run has its classes: leave out --classes")
+        return load_run(arguments.model, devices=arguments.devices or "").net
     options = {"num_classes": arguments.classes, "devices": arguments.devices}
     said = {k: v for k, v in options.items() if v is not None}
     return build(arguments.model, seed=None, **said)  # shapes are all that is shown
+
+
+def _is_run(model: str) -> bool:
+    """Is it the folder of a run, and none of the models?"""
+    return model not in MODELS and is_kept(Path(model))
 
 
 def summary(arguments) -> int:
@@ -63,7 +77,9 @@ def summary(arguments) -> int:
 def graph(arguments) -> int:
     from .. import viz  # matplotlib is slow to import
 
-    out = picture_path(arguments.out, Path(f"{arguments.model}.png"))
+    model = arguments.model
+    usual = Path(model, "graph.png") if _is_run(model) else Path(f"{model}.png")
+    out = picture_path(arguments.out, usual)
     write_figure(out, viz.network(_build(arguments)))
     say(f"Drawn in {out}")
     return 0

@@ -8,7 +8,7 @@ from .. import __version__
 from ..errors import UserError
 from ..processes import ALONE, processes
 from ..workers import keep_freed_memory, set_threads
-from . import bench, inspect, prepare, reproduce, runs, train
+from . import bench, inspect, interchange, prepare, reproduce, runs, train
 from .numbers import whole
 from .say import say
 from .streams import NOT_HEARD, streams
@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
         )
         return command
 
-    for group in (train, prepare, runs, reproduce, bench, inspect):
+    for group in (train, prepare, runs, interchange, reproduce, bench, inspect):
         group.add_commands(add_command)
     return parser
 

@@ -12,7 +12,7 @@ from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import DataError, UserError
 from ..evaluate import Evaluation, features, nearest
-from ..files import is_our_figure, write_figure
+from ..files import is_ours, write_figure
 from ..processes import processes
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
@@ -71,6 +71,11 @@ def _add_data(command) -> None:
 def _run_and_data(arguments) -> tuple[Run, data.Data]:
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     name = arguments.data or trained.config.data
+    if not name:
+        raise UserError(
+            f"{arguments.folder} was imported and brought no images: --data names a folder of some,"
+            " prepared, with the net's classes"
+        )
     if name == "arrays":
         raise UserError(
             f"this run's images were arrays: in Python, run = load_run({arguments.folder!r}), then"
@@ -126,7 +131,7 @@ def picture_path(asked: str | None, default: Path) -> Path:
     if path.suffix.lower() not in (".png", ".svg"):
         raise UserError(f"--out must end with .png or .svg, got {path}")
     in_a_run = (path.parent / "config.json").exists()
-    ours = path.is_file() and is_our_figure(path)
+    ours = path.is_file() and is_ours(path)
     if path.exists() and not in_a_run and not ours:
         raise UserError(f"{path} is there and no picture of ours: name another with --out")
     return path

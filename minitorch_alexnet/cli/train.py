@@ -236,6 +236,11 @@ def _old_run(arguments) -> tuple[Path, Config]:
             raise UserError(f"--resume goes on with the run's settings: leave out {_option(name)}")
     folder = as_folder(arguments.resume)
     config = read_config(folder)
+    if not config.data:
+        raise UserError(
+            f"{folder} was imported, and not trained here:"
+            f" {command('train', '--from', folder, '--data', 'DIR')} starts from its weights"
+        )
     moved = {
         "devices": arguments.devices,
         "data": arguments.data,

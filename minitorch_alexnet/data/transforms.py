@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import ShapeError, UserError
 from ..streams import stream
@@ -20,12 +21,12 @@ class Normalize:
 
     mean: (C, H, W), the training set's per-pixel mean (paper, section 2). From smaller images,
           wherever they were cut out, its centre is subtracted, as in the authors' own code.
-    scale: 1 leaves the paper's range of 0-255
+    scale: 1 leaves the paper's range of 0-255; or (C,), a number a channel
     span: of the training set's values; None, as of older runs, is not known
     """
 
-    def __init__(self, mean: np.ndarray, scale: float = 1.0, span: Span | None = None):
-        self.mean, self.scale, self.span = mean.astype(np.float32), float(scale), span
+    def __init__(self, mean: np.ndarray, scale: ArrayLike = 1.0, span: Span | None = None):
+        self.mean, self.scale, self.span = mean.astype(np.float32), np.asarray(scale), span
 
     def expect(self, other: Span) -> None:
         """UserError unless images of the other span can be on the training set's scale."""
@@ -37,7 +38,8 @@ class Normalize:
 
     def __repr__(self) -> str:
         mean = f"mean of {self.mean.shape}, on average {self.mean.mean():.4g}"
-        return f"Normalize({mean}; scale {self.scale:.4g})"
+        scale = ", ".join(f"{number:.4g}" for number in self.scale.flat)
+        return f"Normalize({mean}; scale {scale})"
 
     def __call__(self, images, device, shift: np.ndarray | None = None):
         """shift: (n, C, 1, 1), what ColourNoise adds to each image."""
@@ -46,7 +48,7 @@ class Normalize:
             x -= device.array(centre(self.mean.shape, x.shape)(self.mean))
             if shift is not None:
                 x += device.array(shift)
-            x /= self.scale
+            x /= device.array(self.scale.astype(np.float32).reshape(-1, 1, 1))
             return x
 
 

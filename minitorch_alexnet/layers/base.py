@@ -234,6 +234,12 @@ def short(value):
     return first if first == second else (first, second)
 
 
+def exact(number) -> str:
+    """The shortest text of a number that reads as the same: 2, 0.0001, 0.1234567."""
+    text = f"{number:g}"
+    return text if float(text) == number else repr(float(number))
+
+
 def expect_maps(layer: Layer, shape: tuple, channels: int | None = None) -> None:
     """ShapeError unless shape is (C, H, W), with that many channels if given."""
     if len(shape) != 3:

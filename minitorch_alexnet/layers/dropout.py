@@ -13,7 +13,7 @@ import numpy as np
 
 from ..device import array_module
 from ..errors import UserError
-from .base import Layer, expect_rng
+from .base import Layer, exact, expect_rng
 
 
 class Dropout(Layer):
@@ -48,4 +48,4 @@ class Dropout(Layer):
         return (dy * mask if need_dx else None), {}
 
     def __repr__(self):
-        return f"Dropout({self.p:g}, rescale={self.rescale!r})"
+        return f"Dropout({exact(self.p)}, rescale={self.rescale!r})"

@@ -13,7 +13,7 @@ from numbers import Real
 
 from ..errors import ShapeError, UserError
 from ..kernels import lrn, lrn_backward
-from .base import Layer, expect_maps, expect_whole
+from .base import Layer, exact, expect_maps, expect_whole
 
 
 class LocalResponseNorm(Layer):
@@ -65,7 +65,7 @@ class LocalResponseNorm(Layer):
 
     def __repr__(self):
         return (
-            f"LocalResponseNorm({self.size}, alpha={self.alpha:g}, beta={self.beta:g},"
-            f" k={self.k:g}, alpha_over_size={self.alpha_over_size}"
+            f"LocalResponseNorm({self.size}, alpha={exact(self.alpha)}, beta={exact(self.beta)},"
+            f" k={exact(self.k)}, alpha_over_size={self.alpha_over_size}"
             + (f", groups={self.groups})" if self.groups > 1 else ")")
         )

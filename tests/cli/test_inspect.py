@@ -19,7 +19,7 @@ from minitorch_alexnet.workers import usable_cores
 
 COMMANDS = (
     "train", "prepare", "evaluate", "predict", "neighbours", "filters", "reproduce", "bench",
-    "summary", "graph", "gradcheck", "doctor",
+    "summary", "graph", "gradcheck", "doctor", "import", "export",
 )  # fmt: skip
 
 

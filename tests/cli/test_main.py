@@ -56,7 +56,8 @@ ARGUMENTS = {
     "evaluate": ["nowhere"], "predict": ["nowhere", "x"], "neighbours": ["nowhere", "x"],
     "filters": ["nowhere"], "reproduce": ["depth", "--data", "silhouettes"], "bench": ["fashion"],
     "summary": ["fashion"], "graph": ["fashion"], "prepare": ["nowhere", "out"],
-    "train": ["--data", "silhouettes"],
+    "train": ["--data", "silhouettes"], "import": ["nowhere.onnx", "out"],
+    "export": ["nowhere", "out.onnx"],
 }  # fmt: skip
 
 

@@ -50,6 +50,15 @@ def test_from_smaller_images_the_centre_of_the_mean_is_subtracted(place):
     np.testing.assert_allclose(y, (x - mean[:, 2:6, 1:7]) / 2, rtol=1e-4, atol=1e-4)
 
 
+def test_a_scale_a_channel():
+    x, mean = pictures(4, 3), np.random.default_rng(0).uniform(0, 255, (3, 7, 6))
+    scale = (58.395, 57.12, 0.5)
+    y = Normalize(mean, scale)(x, CPU)
+    assert y.dtype == np.float32
+    exact = (x - mean) / np.array(scale)[:, None, None]
+    np.testing.assert_allclose(y, exact, rtol=1e-5, atol=1e-5)
+
+
 def test_scale_1_leaves_the_range_of_the_pixels():
     x = np.array([[[[0, 255]]]], np.uint8)
     np.testing.assert_array_equal(Normalize(np.zeros((1, 1, 2)))(x, CPU), [[[[0.0, 255.0]]]])

@@ -1,0 +1,59 @@
+"""An ONNX graph of AlexNet's kind as a Graph of ours.
+
+Nodes are called as in models/: conv1, relu1, norm1, pool1, conv2, …, fc8, by how many layers with
+weights stand before them; where several stand beside each other they are towers, a, b, ….
+"""
+
+import math
+from pathlib import Path
+
+from ..data.transforms import Normalize
+from ..described import MOST_VALUES, expect_modest
+from ..errors import CheckpointError, UserError
+from ..files import MAKER, parse_json
+from ..graph import Graph
+from .names import load_weights
+from .onnx_file import OnnxFile
+from .onnx_maker import Maker
+from .onnx_nodes import READERS, Said
+
+
+def read_onnx(path: Path) -> tuple[Graph, Normalize | None, tuple[str, ...] | None]:
+    """The net with its weights; its pixels and its classes, if the file says them.
+
+    Softmax, at the end, is left out: a net gives logits. Dropout stays, for whoever trains on.
+    Raises CheckpointError, naming the node, on what a Graph cannot be.
+    """
+    file = OnnxFile(path)
+    if math.prod(file.input_shape) > MOST_VALUES:
+        raise CheckpointError(f"its images of {file.input_shape} are too large")
+    made = Maker(file)
+    for number, node in enumerate(file.nodes):
+        _read(made, node, number)
+    net = made.graph
+    if file.output not in made.values or made.values[file.output].node != net.last.name:
+        raise CheckpointError(f"its output {file.output} is not what its last layer gives")
+    expect_modest(net)
+    load_weights(net, net.join(made.weights))
+    names = None
+    if file.model.producer_name == MAKER:
+        said = {entry.key: entry.value for entry in file.model.metadata_props}
+        names = tuple(parse_json(said["class_names"]))
+    return net, made.normalize(), names
+
+
+def _read(made: Maker, node, number: int) -> None:
+    """One node more. Its errors get its name."""
+    try:
+        read = READERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if not read:
+            raise UserError(f"there is no such layer here, but {', '.join(READERS)}")
+        if node.output[0] in made.values:
+            raise UserError(f"it gives {node.output[0]}, which there is already")
+        said = Said(made.file, node)
+        value = read(made, node, said)
+        said.expect_read()
+    except UserError as error:
+        name = f"node {node.name or number} ({node.op_type})"
+        raise CheckpointError(f"{name}: {error}") from None
+    made.values[node.output[0]] = value
