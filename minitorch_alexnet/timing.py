@@ -19,6 +19,7 @@ from .errors import UserError
 from .graph import Graph
 from .layers import SoftmaxCrossEntropy
 from .optim import SGD
+from .processes import ALONE, Gradients, Processes
 from .workers import get_workers
 
 PARTS = ("forward", "backward", "update")
@@ -28,13 +29,17 @@ SQUARE = {"cpu": 2048, "cuda": 8192}  # rows of the product that is the measure 
 class Task:
     """A net with a batch of noise to learn from. The rate is 0, so its weights stay.
 
+    processes: those that share the batch
     images: (batch, C, H, W) float32 on the net's device;  labels: (batch,) on the host
     """
 
-    def __init__(self, net: Graph, batch: int, rng: np.random.Generator):
-        self.net = net
-        self.images = net.device.array(rng.standard_normal((batch, *net.input_shape), np.float32))
-        self.labels = rng.integers(0, net.last.shape[0], batch)
+    def __init__(
+        self, net: Graph, batch: int, rng: np.random.Generator, processes: Processes = ALONE
+    ):
+        self.net, self.gradients = net, Gradients(processes)
+        mine = len(range(batch)[processes.images(batch)])
+        self.images = net.device.array(rng.standard_normal((mine, *net.input_shape), np.float32))
+        self.labels = rng.integers(0, net.last.shape[0], mine)
         self.loss = SoftmaxCrossEntropy()
 
     @cached_property
@@ -58,7 +63,8 @@ class Task:
         self.loss.forward(self.net.forward(self.images), self.labels)
 
     def _backward(self):
-        self.net.backward(self.loss.backward())
+        self.net.backward(self.loss.backward(), self.gradients.take)
+        self.gradients.finish()
 
     def _seconds(self, part) -> float:
         start = time.perf_counter()
@@ -186,15 +192,25 @@ class Timing:
         return float(np.median(self.flop / self.steps.sum(axis=1) / self.limit))
 
 
-def measure(net: Graph, batch: int, seconds: float, rng: np.random.Generator) -> Timing:
-    """Time training steps and inference for about so many seconds, three rounds at least."""
+def measure(
+    net: Graph,
+    batch: int,
+    seconds: float,
+    rng: np.random.Generator,
+    processes: Processes = ALONE,
+) -> Timing:
+    """Time training steps and inference for about so many seconds, three rounds at least.
+
+    processes: those that share the batch; of the layers, this one's are timed
+    """
     rounds: list[tuple] = []
     with room_for(net, batch):
-        task = Task(net, batch, rng)
+        task = Task(net, batch, rng, processes)
         task.step()  # the first is slow: memory, and a GPU's kernels
         end = time.perf_counter() + seconds
-        while len(rounds) < 3 or time.perf_counter() < end:
-            rate, step, forward = product_rate(net.output_device), task.step(), task.infer()
+        while any(processes.any(len(rounds) < 3, time.perf_counter() < end)):
+            rate = sum(processes.gather(product_rate(net.output_device)))
+            step, forward = task.step(), task.infer()
             with layer_times(net) as spent:
                 task.step()
             rounds.append((step, forward, list(spent.values()), rate))

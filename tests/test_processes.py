@@ -1,5 +1,6 @@
 """Processes that train one net together: the numbers of one, whatever ends them, what they say."""
 
+import json
 import os
 import shutil
 import signal
@@ -105,6 +106,27 @@ def test_the_commands_work_together(tmp_path):
     told = [run(size, *COMMAND, "evaluate", folder).stdout for size in (1, 2)]
     assert told[0] == told[1]
     assert "accuracy" in told[0]
+
+
+def test_an_experiments_trainings_are_dealt_out(tmp_path):
+    """Each is one process's whole: the numbers are those of one."""
+    results = []
+    for size in (1, 3):
+        folder = tmp_path / str(size)
+        done = task(size, "experiment", folder)
+        assert done.returncode == 0, done.stderr
+        kept = json.loads((folder / "results.json").read_text())
+        results.append({name: result["arms"] for name, result in kept.items()})
+    assert results[0] == results[1]
+
+
+def test_a_shared_step_is_timed(tmp_path):
+    done = run(
+        2, *COMMAND, "bench", "--batch-size", "7", "--seconds", "0", "--out", tmp_path / "b.png"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "batches of 7, 2 processes" in done.stdout
+    assert done.stdout.count("images/s") == 2
 
 
 @pytest.mark.parametrize(

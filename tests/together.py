@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from minitorch_alexnet import Config, Graph, Trainer, set_threads
-from minitorch_alexnet.data import silhouettes
+from minitorch_alexnet.data import Data, silhouettes
+from minitorch_alexnet.experiments import find
+from minitorch_alexnet.experiments.reproduction import Reproduction
 from minitorch_alexnet.layers import (
     Concat,
     Conv2d,
@@ -76,6 +78,14 @@ def go_on(folder):
     learning.fit()
     if processes().rank == 0:
         np.savez(folder / "end.npz", steps=learning.steps, **learning.net.state_dict())
+
+
+def experiment(folder):
+    """relu-vs-tanh, which tries rates first, on a few images."""
+    small = find("relu-vs-tanh")
+    small.images, small.epochs = 60, 1
+    noise = Data("noise", silhouettes.load("train", count=80), silhouettes.load("test", count=30))
+    Reproduction(small, noise, folder, seeds=2, processes=processes()).go()
 
 
 def fail(folder):

@@ -7,6 +7,7 @@ import numpy as np
 from ..config import expect_within
 from ..files import write_figure
 from ..models import MODELS, build
+from ..processes import processes
 from ..summary import place
 from ..timing import PARTS, Timing, flop, measure
 from .numbers import decimal, whole
@@ -17,7 +18,8 @@ BAR = 36  # characters of the slowest layer's
 
 
 def add_commands(add_command) -> None:
-    command = add_command("bench", bench, "Time a model's training and inference, by layer.")
+    text = "Time a model's training and inference, by layer."
+    command = add_command("bench", bench, text, together=True)
     command.add_argument(
         "model", metavar="MODEL", nargs="?", default="fashion", help=f"one of {', '.join(MODELS)}"
     )
@@ -37,11 +39,16 @@ def bench(arguments) -> int:
     expect_within("--batch-size", arguments.batch_size, 1, 2**16)
     expect_within("--seconds", arguments.seconds, 0, 86_400)
     out = picture_path(arguments.out, Path(f"bench-{arguments.model}.png"))
-    options = {"devices": arguments.devices} if arguments.devices else {}
+    together = processes()
+    options = {"devices": together.own(arguments.devices)} if arguments.devices else {}
     net = build(arguments.model, **options)
-    title = f"{arguments.model}, batches of {arguments.batch_size}, {place(net)}"
+    several = f"{together.size} processes, each " if together.size > 1 else ""
+    title = f"{arguments.model}, batches of {arguments.batch_size}, {several}{place(net)}"
     say(f"{title}: noise to learn from, some {arguments.seconds:g} seconds …")
-    timing = measure(net, arguments.batch_size, arguments.seconds, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    timing = measure(net, arguments.batch_size, arguments.seconds, rng, together)
+    if together.rank:
+        return 0
     _print_whole(timing)
     _print_layers(timing)
     write_figure(out, viz.layer_bars(timing, title))

@@ -11,6 +11,7 @@ from ..experiments import EXPERIMENTS, Experiment, find
 from ..experiments.report import PAGE, csv_text, difference, page, report
 from ..experiments.reproduction import Outcome, Reproduction
 from ..files import open_file, write_figure, write_text
+from ..processes import processes
 from ..words import duration
 from .numbers import decimal, whole
 from .say import say
@@ -19,9 +20,8 @@ SEEDS = 5
 
 
 def add_commands(add_command) -> None:
-    command = add_command(
-        "reproduce", reproduce, "Try a claim of the paper on small nets and images."
-    )
+    text = "Try a claim of the paper on small nets and images."
+    command = add_command("reproduce", reproduce, text, together=True)
     command.add_argument(
         "name", metavar="NAME", nargs="?", help="an experiment, or all: --list names them"
     )
@@ -90,7 +90,8 @@ def _do_all(loaded: data.Data, arguments) -> None:
     _expect_our_page(path)
     share = arguments.budget and arguments.budget / len(fitting)
     outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
-    write_text(path, page(outcomes, left_out))
+    if processes().rank == 0:
+        write_text(path, page(outcomes, left_out))
     say(f"\nAll on one page: {path}")
 
 
@@ -108,7 +109,8 @@ def _expect_our_page(path: Path) -> None:
 def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | None) -> Outcome:
     """Do one experiment, or what is left of it, and write its report, figure and table."""
     folder = Path(arguments.out, experiment.name)
-    reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget)
+    together = processes()
+    reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget, together)
     plan, total = reproduction.plan, len(reproduction.trainings)
     done = total - len(reproduction.pending)
     say(
@@ -120,7 +122,8 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     except KeyboardInterrupt:
         say(f"{folder} has the trainings that are done; the same command goes on with the rest.")
         raise
-    _write(folder, outcome)
+    if together.rank == 0:
+        _write(folder, outcome)
     for measure in experiment.measures:
         say(
             f"{measure.name}: {difference(outcome, measure)}; the paper: {measure.paper}."

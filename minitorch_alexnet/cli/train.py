@@ -262,10 +262,12 @@ def _announce(trainer: Trainer) -> None:
         anew = sorted(trainer.net.state_dict().keys() - set(trainer.taken))
         but = f" but {', '.join(anew)}, which start anew" if anew else ""
         say(f"From {config.source}: all weights{but}.")
+    size = trainer.processes.size
+    several = f"on {size} processes, each " if size > 1 else ""
     say(
         f"Training {config.model} on {config.data}: {len(dataset):,} images,"
         f" {config.epochs} epochs of {len(trainer.train_loader)} steps,"
-        f" {place(trainer.net)}. Highest rate: {config.lr:g}. Run folder: {trainer.folder}"
+        f" {several}{place(trainer.net)}. Highest rate: {config.lr:g}. Run folder: {trainer.folder}"
     )
     if config.batch_size > len(dataset):
         say(f"A batch of {config.batch_size:,} is more than there are: each step sees all images.")

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from .. import __version__
 from ..data import Data
 from ..errors import UserError
 from ..files import Lock, expect_ours, read_json, write_json
+from ..processes import ALONE, Processes
 from ..train import Trainer
 from .experiment import Experiment, Measure, Study, Training, available
 from .statistics import Effect, effect
@@ -78,6 +80,8 @@ class Reproduction:
 
     seeds: 0 … seeds-1, each a pair of trainings
     budget: minutes for all trainings together; default: the experiment's own size
+    processes: those that share the trainings out. Each makes its Reproduction, with the same
+               arguments; the first one alone writes
 
     Raises UserError if the images do not suit the experiment, the budget is too small, or the
     folder holds another plan.
@@ -90,6 +94,7 @@ class Reproduction:
         folder: str | Path,
         seeds: int = 5,
         budget: float | None = None,
+        processes: Processes = ALONE,
     ):
         if seeds < 1 or (budget is not None and not budget > 0):
             raise UserError(f"expected seeds ≥ 1 and a budget > 0, got {seeds} and {budget}")
@@ -102,6 +107,7 @@ class Reproduction:
         if why := experiment.why_not(data):
             raise UserError(f"{experiment.name}: {why}")
         self.experiment, self.data, self.folder = experiment, data, Path(folder)
+        self.processes = processes
         self.trainings = experiment.trainings(seeds)
         study = Study.of(data, experiment.images, experiment.epochs)
         asked = {
@@ -114,9 +120,11 @@ class Reproduction:
             "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
             f" Python {platform.python_version()}",
         }
-        self.plan = self._plan_kept(asked, study) or self._plan_anew(asked, study)
+        first = processes.rank == 0
+        plan = (self._plan_kept(asked, study) or self._plan_anew(asked, study)) if first else None
+        self.plan: Plan = processes.broadcast(plan)
         self.study = Study.of(data, self.plan.images, self.plan.epochs)
-        self.results = self._results_kept()
+        self.results = processes.broadcast(self._results_kept() if first else {})
 
     @property
     def pending(self) -> list[Training]:
@@ -129,20 +137,35 @@ class Reproduction:
     ) -> Outcome:
         """Do what is left of the trainings; each result is on disk before the next one begins.
 
-        on_step: hears after each step of a training which share of it is done, 0 … 1
+        Several processes each do a training of their own at a time.
+
+        on_step: hears after each step of its training which share of it is done, 0 … 1
         on_result: hears of each one its result, {"seconds", "date", "arms": {arm: its numbers}},
                    with a digest
 
         Raises UserError if another process does so in the folder.
         """
+        if self.processes.rank:
+            self._go_on(on_step, on_result)
+            return self.outcome()
         with Lock(self.folder):
             self.results = self._results_kept()  # another process may have been here
-            for training in self.pending:
-                result = self._do(training, on_step)
-                self.results[str(training)] = result
-                write_json(self.folder / "results.json", self.results)
-                on_result(training, result)
+            self._go_on(on_step, on_result)
         return self.outcome()
+
+    def _go_on(self, on_step, on_result) -> None:
+        self.results = self.processes.broadcast(self.results)
+        rank, size = self.processes.rank, self.processes.size
+        for _, alike in groupby(self.pending, lambda t: t.rate is None):  # a rate's trials first
+            trainings = list(alike)
+            for start in range(0, len(trainings), size):
+                some = trainings[start : start + size]
+                mine = self._do(some[rank], on_step) if rank < len(some) else None
+                for training, result in zip(some, self.processes.gather(mine), strict=False):
+                    self.results[str(training)] = result
+                    if rank == 0:
+                        write_json(self.folder / "results.json", self.results)
+                        on_result(training, result)
 
     def _do(self, training: Training, on_step) -> dict:
         before = {name: result["arms"] for name, result in self.results.items()}
@@ -268,7 +291,7 @@ class Reproduction:
         for net in self.experiment.nets:
             whole, _ = self.experiment.trainer(usual, Training(net, 0)).estimate()
             seconds[net] = whole / (usual.epochs * (len(usual.train) + watching))
-        of_each = sum(seconds[training.net] for training in self.trainings)
+        of_each = sum(seconds[training.net] for training in self.trainings) / self.processes.size
         room = budget / of_each - testing
         images, most = int(room / usual.epochs - watching), available(self.data)
         if images > most:
