@@ -152,7 +152,7 @@ BUGS = [
     ("layers/activation.py", "1 - y**2", "1 - y", "tests/layers/test_activation.py"),
     ("layers/activation.py", "1 - y**2", "1 + y**2", "tests/layers/test_activation.py"),
     ("layers/dropout.py", "dy * mask", "dy", "tests/layers/test_dropout.py"),
-    ("layers/dropout.py", "x * keep", "x * self.p", "tests/layers/test_dropout.py"),
+    ("layers/dropout.py", "mask = keep if", "mask = self.p if", "tests/layers/test_dropout.py"),
     ("layers/dropout.py", "else 1 / keep", "else 1 / self.p", "tests/layers/test_dropout.py"),
     ("layers/dropout.py", ">= self.p", "< self.p", "tests/layers/test_dropout.py"),
     # linear, flatten, join, upsample

@@ -1,0 +1,137 @@
+"""The page: what is gathered for it, and the template that it is poured into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..data.transforms import centre
+from ..device import Device
+from ..errors import ShapeError, UserError
+from ..graph import IMAGE
+from ..layers.loss import log_softmax
+from ..run import Run
+from ..words import printable, unknown
+from .fields import fields
+from .figure import crossing_rows, figure
+from .gather import ACROSS, kernels, layers, numbers, section
+from .packed import EXACT, picture
+from .walk import Walk
+
+SHOWN = 10  # of the classes, the likeliest
+GRADIENT = "by-pixels"  # opens as a layer does; no node can be called that
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training image near the photograph: (C, H, W) uint8, its class, and how far it is."""
+
+    pixels: np.ndarray
+    name: str
+    distance: float
+
+
+def page(
+    run: Run,
+    pixels: np.ndarray,
+    photo: str,
+    of: str = "",
+    true: str = "",
+    neighbours: Sequence[Neighbour] = (),
+) -> str:
+    """One HTML page, whole in itself: what the net of a run makes of a photograph.
+
+    pixels: (C, H, W) uint8, as the run's training images are; of larger ones than the net reads,
+            the centre is shown. photo: its name
+    of: the class whose gradient by the pixels is shown; default: the likeliest
+    true: the photograph's class, if it is known
+
+    Raises UserError on unknown classes, outputs that are not finite, or without Jinja2, and
+    ShapeError on pixels that are no picture or no such as the net takes.
+    """
+    template = _template()
+    net, names = run.net, run.class_names
+    for option, name in {"of": of, "true": true}.items():
+        if name and name not in names:
+            raise UserError(f"{option}: {unknown('class', name, names[:20])}")
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != np.uint8:
+        raise ShapeError(
+            "the page shows pictures (1 or 3, H, W) of uint8, got"
+            f" {pixels.shape} of {pixels.dtype}"
+        )
+    part = centre(pixels.shape, net.input_shape)(pixels)
+    walk = Walk(net, run.normalize(part[None], net.device))
+    values = _finite({name: Device("cpu").array(y)[0] for name, y in walk.values.items()})
+    shares = np.exp(log_softmax(values[net.last.name][None]))[0]
+    best = np.argsort(-shares, kind="stable")
+    chosen = names.index(of) if of else int(best[0])
+    shown = [int(k) for k in best[:SHOWN]]
+    if true and names.index(true) not in shown:
+        shown.append(names.index(true))
+
+    drawing = figure(net)
+    opened = layers(net, values, drawing.names)
+    opened[net.last.name]["names"] = [*map(printable, names)]
+    slope = np.abs(walk.gradient(chosen) / run.normalize.scale).max(axis=0, keepdims=True)
+    opened[GRADIENT] = numbers(slope, fields(net)[IMAGE])
+    made_by = {layer.get("kernels") for layer in opened.values()} - {None}
+    return template.render(
+        model=run.config.model,
+        folder=printable(str(run.folder or "")),
+        photo=printable(photo),
+        picture=picture(part),
+        size=part.shape[1:],
+        figure=drawing,
+        sections=[section(net, name, values[name]) for name in drawing.names],
+        gradient=GRADIENT,
+        classes=[
+            {"name": printable(names[k]), "share": float(shares[k]), "true": names[k] == true}
+            for k in shown
+        ],
+        exact=EXACT,
+        chosen=printable(names[chosen]),
+        crossings=crossing_rows(net),
+        neighbours=[
+            {
+                "picture": picture(near.pixels, "JPEG" if len(near.pixels) == 3 else "PNG"),
+                "name": printable(near.name),
+                "distance": near.distance,
+            }
+            for near in neighbours
+        ],
+        scene={
+            "size": part.shape[1:],
+            "across": ACROSS,
+            "layers": opened,
+            "kernels": {name: kernels(net, name) for name in sorted(made_by)},
+        },
+    )
+
+
+def _template():
+    try:
+        import jinja2
+    except ImportError:
+        raise UserError(
+            'the page is made with Jinja2: pip install "minitorch_alexnet[look]", or jinja2'
+        ) from None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("page.css", "page.js"):  # as they are: a template would read their braces
+        text = (HERE / name).read_text("utf-8")
+        environment.globals[name.replace(".", "_")] = jinja2.utils.markupsafe.Markup(text)
+    return environment.get_template("page.html")
+
+
+def _finite(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise UserError(f"{name} gives nan or inf for this photograph: there is no page of it")
+    return values
