@@ -73,7 +73,7 @@ def unknown(kind: str, name, known: Iterable[str], others: str = "") -> str:
     """
     near = difflib.get_close_matches(str(name).lower(), known := list(known), 1, cutoff=0.75)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown {kind} {name!r}: expected one of {', '.join(known)}{others}{meant}"
+    return f"unknown {kind} {name!r}: expected one of {some_of(known, 20)}{others}{meant}"
 
 
 def command(*words) -> str:

@@ -49,7 +49,10 @@ def _of(node: Node, sources: list[Fields], size: tuple[int, int]) -> Fields:
     layer, axes = node.layer, [(s.rows, s.columns) for s in sources]
     if isinstance(layer, PLACE_BY_PLACE):
         return sources[0]
-    if isinstance(layer, Concat) and len({(len(rows), len(columns)) for rows, columns in axes}) == 1:
+    if (
+        isinstance(layer, Concat)
+        and len({(len(rows), len(columns)) for rows, columns in axes}) == 1
+    ):
         rows, columns = (tuple(map(_union, *alike)) for alike in zip(*axes, strict=True))
         return Fields(rows, columns)
     places = node.shape[1:] if len(node.shape) == 3 else (1, 1)

@@ -13,9 +13,9 @@ from ..viz.graph import Cell, Edge, arranged, has_box, kind_of_box, says, with_i
 
 # Picture elements: of a column, between two, around all, over all; then the heights of a box, of a
 # slim row, of what parts two levels, of a lane with words and of one without
-WIDTH, GUTTER, MARGIN, HEAD = 158, 66, 14, 24
-BOX, STRIP, GAP, LANE, QUIET_LANE = 40, 20, 16, 30, 8
-SOLID = 38  # what a layer's output, drawn as a solid, takes of a box
+WIDTH, GUTTER, MARGIN, HEAD = 150, 66, 12, 24
+BOX, STRIP, GAP, LANE, QUIET_LANE = 40, 20, 16, 32, 8
+SOLID, PAD = 38, 6  # of a box, what a layer's output takes, drawn as a solid; around words
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,17 @@ class Row:
     shape: str
     column: int
     faces: tuple[str, ...] = ()
+    width: float = WIDTH
+
+    @property
+    def left(self) -> float:
+        """Where its name begins: in a box right of the solid."""
+        return self.x + (SOLID + PAD if self.faces else PAD)
+
+    @property
+    def right(self) -> float:
+        """Where a slim row's words end."""
+        return self.x + self.width - PAD
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,7 @@ def _arrow(edge: Edge, cells: list[Cell], tops: dict, lane: float) -> Arrow:
     start, end = tops[id(source)] + _total(source.nodes), tops[id(target)]
     between = range(source.level + 1, target.level)
     aside = any(cell.column == target.column and cell.level in between for cell in cells)
-    away, into = 4 + 4 * (source.level % 3), end + STRIP / 2
+    away, into = 3 + 4 * (source.level % 3), end + STRIP / 2
     if source.column == target.column:
         x = _left(source.column)
         points = [(x + WIDTH / 2, start), (x + WIDTH / 2, end)]
@@ -175,4 +186,3 @@ def _arrow(edge: Edge, cells: list[Cell], tops: dict, lane: float) -> Arrow:
 
 def _path(points: list[tuple[float, float]]) -> str:
     return "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
-

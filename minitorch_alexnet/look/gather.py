@@ -48,6 +48,7 @@ def numbers(values: np.ndarray, seen: Fields) -> dict:
         "shape": values.shape,
         "order": np.argsort(-maps.max(axis=(1, 2)), kind="stable").tolist(),
         "peak": float32(np.abs(maps).max()),
+        "signed": bool((maps < 0).any()),
         "rows": seen.rows,
         "columns": seen.columns,
     }

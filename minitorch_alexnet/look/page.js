@@ -79,7 +79,11 @@ function layer(name) {
   return layers.get(name);
 }
 
-const digits = (value, count) => String(Number(value.toPrecision(count)));
+/** A number in so many digits, without needless zeros. */
+function digits(value, count) {
+  const small = value !== 0 && Math.abs(value) < 1e-3;
+  return small ? value.toExponential(count - 1) : String(Number(value.toPrecision(count)));
+}
 
 function told(layer, map, row, column) {
   const bound = layer.bound(map);
@@ -361,16 +365,18 @@ function openLayer(details) {
   walkTiles(grid);
 }
 
+/** The colours, from the least number to the largest. */
 function paintScale(details, shown) {
-  const peak = digits(Math.max(...pair(shown).map((stage) => stage.peak)), 3);
+  const stages = pair(shown);
+  const signed = stages.some((stage) => stage.signed);
   const scale = details.querySelector(".scale");
-  const ramp = scale.querySelector(".ramp");
   const write = () => {
-    scale.querySelector(".least").textContent = ownScale.checked ? "− a map's largest" : `−${peak}`;
-    scale.querySelector(".most").textContent = ownScale.checked ? "+ a map's largest" : `+${peak}`;
-    ramp.style.background = "linear-gradient(to right, var(--negative), var(--paper), var(--positive))";
+    const peak = ownScale.checked ? "a map's largest" : digits(peakOf(stages, 0), 3);
+    scale.querySelector(".least").textContent = signed ? `−${peak}` : "0";
+    scale.querySelector(".most").textContent = `+${peak}`;
+    scale.classList.toggle("signed", signed);
   };
-  draw(ramp, write);
+  draw(scale, write);
 }
 
 // ---- the page -----------------------------------------------------------------------------------

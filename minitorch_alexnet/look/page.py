@@ -1,6 +1,6 @@
 """The page: what is gathered for it, and the template that it is poured into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from .walk import Walk
 SHOWN = 10  # of the classes, the likeliest
 GRADIENT = "by-pixels"  # opens as a layer does; no node can be called that
 HERE = Path(__file__).parent
+MARK = b'<meta name="generator" content="minitorch_alexnet">'  # how a page begins
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def page(
     photo: str,
     of: str = "",
     true: str = "",
-    neighbours: Sequence[Neighbour] = (),
+    neighbours: Iterable[Neighbour] = (),
 ) -> str:
     """One HTML page, whole in itself: what the net of a run makes of a photograph.
 
@@ -47,19 +48,19 @@ def page(
             the centre is shown. photo: its name
     of: the class whose gradient by the pixels is shown; default: the likeliest
     true: the photograph's class, if it is known
+    neighbours: looked at last, for finding them may take long
 
     Raises UserError on unknown classes, outputs that are not finite, or without Jinja2, and
     ShapeError on pixels that are no picture or no such as the net takes.
     """
     template = _template()
     net, names = run.net, run.class_names
-    for option, name in {"of": of, "true": true}.items():
+    for name in of, true:
         if name and name not in names:
-            raise UserError(f"{option}: {unknown('class', name, names[:20])}")
+            raise UserError(unknown("class", name, names))
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != np.uint8:
         raise ShapeError(
-            "the page shows pictures (1 or 3, H, W) of uint8, got"
-            f" {pixels.shape} of {pixels.dtype}"
+            f"the page shows pictures (1 or 3, H, W) of uint8, got {pixels.shape} of {pixels.dtype}"
         )
     part = centre(pixels.shape, net.input_shape)(pixels)
     walk = Walk(net, run.normalize(part[None], net.device))
@@ -108,6 +109,12 @@ def page(
             "kernels": {name: kernels(net, name) for name in sorted(made_by)},
         },
     )
+
+
+def is_our_page(path: str | Path) -> bool:
+    """Does the file say that `page` made it?"""
+    with open(path, "rb") as file:
+        return MARK in file.read(200)
 
 
 def _template():

@@ -323,7 +323,9 @@ def _draw_cell(axes: Axes, cell: Cell, nodes: dict[str, Node], largest: int) -> 
             if band.reshapes:
                 _write(axes, right, middle, shape, 8.5, color="0.2", ha="right")
         else:
-            _draw_shade(axes, cell.x, y, WIDTH, band.height, SHADES.get(kind_of_box(band.node), "0.88"))
+            _draw_shade(
+                axes, cell.x, y, WIDTH, band.height, SHADES.get(kind_of_box(band.node), "0.88")
+            )
             _draw_solid(axes, cell.x + SOLID / 2, middle, band.node.shape, largest)
             lines = says(band.node, nodes)
             first = middle - LINE * len(lines) / 2
