@@ -30,7 +30,7 @@ NOTES = {
     " maps beside it at the same place. Left before, right after, on one scale.",
     MaxPool2d: "Each place holds the largest value of its window.",
     Flatten: "The same numbers in one row.",
-    Linear: f"Each unit is a weighted sum of all that it reads. From left to right, {ACROSS} a row.",
+    Linear: f"Each unit is a weighted sum of all that it reads. A row holds {ACROSS} units.",
     Concat: "The maps of both towers, one after the other.",
     Upsample: "Each value, repeated in a square.",
 }
@@ -96,26 +96,23 @@ def kernels(net: Graph, name: str) -> dict:
 def section(net: Graph, name: str, value: np.ndarray) -> dict:
     """A layer in words."""
     node = with_image(net)[name]
-    silent = float((value == 0).mean())
     return {
         "name": name,
-        "tower": node.tower,
         "device": str(node.device),
         "shape": times(node.shape),
         "layer": "" if name == IMAGE else repr(node.layer),
         "says": says(node, with_image(net)),
         "note": _note(node),
-        "units": len(node.shape) == 1,
         "low": float(value.min()),
         "high": float(value.max()),
-        "silent": silent,
+        "silent": float((value == 0).mean()),
     }
 
 
 def _note(node: Node) -> str:
     layer = node.layer
     if node.name == IMAGE:
-        return "What the net reads: the photograph less the training images' mean."
+        return "What the net reads: the photograph's pixels, normalised as in its training."
     if isinstance(layer, Dropout):
         training = f"In training each unit is silent with probability {layer.p:g}"
         if layer.rescale == "train":

@@ -11,11 +11,11 @@ from ..device import Device
 from ..errors import ShapeError, UserError
 from ..graph import IMAGE
 from ..layers.loss import log_softmax
-from ..run import Run
+from ..run import Run, check_images
 from ..words import printable, unknown
 from .fields import fields
 from .figure import crossing_rows, figure
-from .gather import ACROSS, kernels, layers, numbers, section
+from .gather import ACROSS, first_kernels, kernels, layers, numbers, section
 from .packed import EXACT, picture
 from .walk import Walk
 
@@ -62,8 +62,10 @@ def page(
         raise ShapeError(
             f"the page shows pictures (1 or 3, H, W) of uint8, got {pixels.shape} of {pixels.dtype}"
         )
+    check_images(net, pixels.shape)
     part = centre(pixels.shape, net.input_shape)(pixels)
-    walk = Walk(net, run.normalize(part[None], net.device))
+    with np.errstate(all="ignore"):  # what is not finite is told of
+        walk = Walk(net, run.normalize(part[None], net.device))
     values = _finite({name: Device("cpu").array(y)[0] for name, y in walk.values.items()})
     shares = np.exp(log_softmax(values[net.last.name][None]))[0]
     best = np.argsort(-shares, kind="stable")
@@ -77,7 +79,7 @@ def page(
     opened[net.last.name]["names"] = [*map(printable, names)]
     slope = np.abs(walk.gradient(chosen) / run.normalize.scale).max(axis=0, keepdims=True)
     opened[GRADIENT] = numbers(slope, fields(net)[IMAGE])
-    made_by = {layer.get("kernels") for layer in opened.values()} - {None}
+    made_by = set(first_kernels(net).values())
     return template.render(
         model=run.config.model,
         folder=printable(str(run.folder or "")),
@@ -120,6 +122,7 @@ def is_our_page(path: str | Path) -> bool:
 def _template():
     try:
         import jinja2
+        from markupsafe import Markup  # Jinja2's own need
     except ImportError:
         raise UserError(
             'the page is made with Jinja2: pip install "minitorch_alexnet[look]", or jinja2'
@@ -133,7 +136,7 @@ def _template():
     )
     for name in ("page.css", "page.js"):  # as they are: a template would read their braces
         text = (HERE / name).read_text("utf-8")
-        environment.globals[name.replace(".", "_")] = jinja2.utils.markupsafe.Markup(text)
+        environment.globals[name.replace(".", "_")] = Markup(text)
     return environment.get_template("page.html")
 
 

@@ -23,7 +23,7 @@ class Walk:
             self.values[node.name] = y
 
     def gradient(self, label: int) -> np.ndarray:
-        """The derivative of one output, before the softmax, by the image: (C, H, W), on the host."""
+        """Of one output, before the softmax, by the image: (C, H, W), on the host."""
         net = self.net
         logits = self.values[net.last.name]
         with net.output_device.current():

@@ -1,0 +1,347 @@
+"""The pages in a real browser, Chromium without a window: every layer, pointed at and walked through.
+
+What it shows is held against NumPy's numbers of the same net.
+"""
+
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from looked import a_photo, a_run
+
+from minitorch_alexnet.look import Neighbour, page
+from minitorch_alexnet.look.fields import fields
+from minitorch_alexnet.look.page import GRADIENT
+from minitorch_alexnet.look.walk import Walk
+
+NAMES = ("cat", "dog", "</script>", "émeu 鳥")
+
+
+@pytest.fixture(scope="module")
+def webdriver():
+    """selenium's; in CI it has to be there, and so has Chromium."""
+    if os.environ.get("CI"):
+        from selenium import webdriver
+    else:
+        webdriver = pytest.importorskip("selenium.webdriver")
+        if not shutil.which("chromedriver"):
+            pytest.skip("there is no chromedriver")
+    return webdriver
+
+
+@pytest.fixture(scope="module")
+def chromium(webdriver):
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in (
+        "headless=new",
+        "no-sandbox",  # which root cannot have
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "disable-background-networking",
+        "host-resolver-rules=MAP * ~NOTFOUND",
+    ):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
+
+
+class Opened:
+    """A run's page in the browser, and the numbers that it has to show."""
+
+    def __init__(self, driver, run, path):
+        self.driver, self.run = driver, run
+        photo = a_photo(run)
+        near = [Neighbour(a_photo(run, seed), "dog", seed) for seed in (2, 3)]
+        path.write_text(page(run, photo, "a photo.png", of="dog", neighbours=near), "utf-8")
+        self.address = path.as_uri()
+        net, (height, width) = run.net, run.net.input_shape[1:]
+        top, left = (photo.shape[1] - height) // 2, (photo.shape[2] - width) // 2
+        there = np.s_[:, top : top + height, left : left + width]
+        image = (photo[there].astype(np.float32) - run.normalize.mean[there])[None]
+        _, kept = net.forward(image, train=False, keep=tuple(net.nodes))
+        self.values = {name: y[0] for name, y in kept.items()} | {"image": image[0]}
+        slope = np.abs(Walk(net, image).gradient(1)).max(axis=0, keepdims=True)
+        self.values[GRADIENT] = slope
+        self.fields = fields(net) | {GRADIENT: fields(net)["image"]}
+        self.names = [each.get_attribute("data-layer") for each in self.fresh().all(".layer")]
+
+    def fresh(self, width=1600, height=1000, theme="light"):
+        """Load it anew in a window of that size."""
+        command = self.driver.execute_cdp_cmd
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        command("Emulation.setDeviceMetricsOverride", size)
+        command(
+            "Emulation.setEmulatedMedia",
+            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+        )
+        self.driver.get("about:blank")
+        self.driver.get(self.address)
+        return self
+
+    def all(self, selector, inside=None):
+        return (inside or self.driver).find_elements("css selector", selector)
+
+    def one(self, selector, inside=None):
+        return (inside or self.driver).find_element("css selector", selector)
+
+    def layer(self, name):
+        return self.one(f"[data-layer='{name}']")
+
+    def script(self, code, *arguments):
+        return self.driver.execute_script(code, *arguments)
+
+    def press(self, *keys):
+        """On whatever has the focus."""
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def wait(self, done):
+        for _ in range(200):
+            if result := done():
+                return result
+            self.script("return new Promise((then) => setTimeout(then, 20))")
+        raise AssertionError("it did not come about")
+
+    def point_at(self, canvas, down, right):
+        """Move the mouse onto a canvas, to so large shares of its height and width."""
+        from selenium.webdriver import ActionChains
+
+        self.script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        box = canvas.rect
+        dx, dy = (
+            round((share - 0.5) * box[side]) for share, side in ((right, "width"), (down, "height"))
+        )
+        chain = ActionChains(self.driver, duration=0)
+        chain.move_to_element_with_offset(canvas, dx, dy).perform()
+
+    def told(self):
+        """Of the readout: the layer, its map, row and column (of units: None, unit), and value."""
+        place, value = (self.one(f"#{part}").text for part in ("place", "value"))
+        if found := re.fullmatch(r"(\S+), map (\d+), row (\d+), column (\d+)", place):
+            return found[1], tuple(map(int, found.groups()[1:])), value
+        if found := re.fullmatch(r"gradient, row (\d+), column (\d+)", place):
+            return GRADIENT, (0, *map(int, found.groups())), value
+        found = re.match(r"(\S+), unit (\d+)", place)
+        return found[1], (int(found[2]),), value
+
+    def check_told(self, name):
+        """What is told of a place of a layer is what NumPy has there; returns the place."""
+        layer, place, value = self.told()
+        assert layer == name
+        source = self.script(f"return scene.layers['{name}'].beside")
+        parts = value.split(" (× ")[0].split(" → ")
+        assert len(parts) == (2 if source else 1)
+        for shown, of in zip(parts[::-1], (name, source), strict=False):
+            number, _, bound = shown.partition(" ± ")
+            wanted = self.values[of][place]
+            assert bound or self.values[of].size <= 10_000
+            slack = 1e-4 * abs(wanted) + 1e-5 * np.abs(self.values[of]).max()
+            assert abs(float(number) - wanted) <= 1.06 * float(bound or 0) + slack, (of, place)
+        return place
+
+    def check_field(self, name, place):
+        """The frame on the photograph is the place's receptive field."""
+        rows, columns = self.fields[name].rows, self.fields[name].columns
+        row, column = (
+            place[1:]
+            if len(place) == 3
+            else divmod(place[0] % (len(rows) * len(columns)), len(columns))
+        )
+        (top, bottom), (left, right) = rows[row], columns[column]
+        assert self.one("#field").text == f"sees rows {top}–{bottom}, columns {left}–{right}"
+        frame = self.one("#field-over")
+        drawn = [float(frame.get_attribute(name)) for name in ("y", "x", "height", "width")]
+        assert drawn == [top, left, bottom - top + 1, right - left + 1]
+
+    def colours(self, canvas):
+        """(H, W, 4), as painted."""
+        flat = self.script(
+            "const c = arguments[0]; return [c.height, c.width, ...c.getContext('2d')"
+            ".getImageData(0, 0, c.width, c.height).data]",
+            canvas,
+        )
+        return np.array(flat[2:]).reshape(*flat[:2], 4)
+
+    def no_errors(self):
+        assert self.driver.get_log("browser") == []
+        asked = re.findall(r'"url":"([^",]*)', str(self.driver.get_log("performance")))
+        assert all(
+            url.startswith(("file:", "data:", "about:", "blob:")) or not url for url in asked
+        ), asked
+
+
+@pytest.fixture(scope="module")
+def fashion(chromium, tmp_path_factory):
+    return Opened(
+        chromium, a_run("fashion", NAMES, channels=1), tmp_path_factory.mktemp("f") / "page.html"
+    )
+
+
+@pytest.fixture(scope="module")
+def alexnet(chromium, tmp_path_factory):
+    return Opened(chromium, a_run("alexnet", NAMES), tmp_path_factory.mktemp("a") / "page.html")
+
+
+@pytest.fixture(params=["fashion", "alexnet"])
+def opened(request):
+    return request.getfixturevalue(request.param).fresh()
+
+
+def test_every_layer_opens_and_tells_numpys_numbers(opened):
+    rng = np.random.default_rng(0)
+    links = opened.all(".net .row")
+    assert [link.get_attribute("href").split("#layer-")[1] for link in links] == opened.names[:-1]
+    for link, name in zip([*links, None], opened.names, strict=True):
+        layer = opened.layer(name)
+        if link:
+            opened.script("arguments[0].scrollIntoView({block: 'center'})", link)
+            link.find_element("css selector", "rect").click()
+        else:
+            opened.one("summary", layer).click()
+        assert layer.get_attribute("open")
+        value = opened.values[name]
+        strip = value.ndim == 1 or len(value) == 1
+        opened.wait(lambda layer=layer: opened.all("canvas", layer))
+        tiles = opened.all(".tile", layer)
+        assert len(tiles) == (0 if strip else len(value))
+        if not strip:
+            order = [int(tile.get_attribute("data-map")) for tile in tiles]
+            peaks = value.max(axis=(1, 2))[order]
+            assert (np.diff(peaks) <= 1e-5 * np.abs(value).max()).all()
+        for _ in range(3):
+            stages = opened.all(".large canvas" if strip else ".tile canvas:last-child", layer)
+            canvas = stages[int(rng.integers(len(stages)))]
+            down, right = rng.uniform(0.02, 0.98, 2)
+            opened.point_at(canvas, down, right)
+            place = opened.check_told(name)
+            opened.check_field(name, place)
+            if not strip:
+                assert (
+                    np.abs(np.array(place[1:]) - np.array([down, right]) * value.shape[1:]).max()
+                    < 2
+                )
+        if value.ndim == 3:
+            layer.find_element("css selector", "summary").click()  # else the page grows without end
+    opened.no_errors()
+
+
+def test_keys_alone_do_it(opened):
+    first = opened.one(".net .row")
+    opened.script("arguments[0].focus()", first)
+    opened.press("\ue015")  # down
+    name = opened.driver.switch_to.active_element.get_attribute("href").split("#layer-")[1]
+    assert name == opened.names[1]
+    opened.press("\ue007")  # Enter
+    layer = opened.layer(name)
+    opened.wait(lambda: layer.get_attribute("open") and opened.all(".tile", layer))
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
+    opened.press("\ue004")  # Tab: the first tile, and the next Tab leaves the maps
+    tiles = opened.all(".tile", layer)
+    assert opened.driver.switch_to.active_element == tiles[0]
+    assert [tile.get_attribute("tabindex") for tile in tiles[:3]] == ["0", "-1", "-1"]
+    across = sum(tile.rect["y"] == tiles[0].rect["y"] for tile in tiles)
+    opened.press("\ue014", "\ue015")  # right, down
+    assert opened.driver.switch_to.active_element == tiles[1 + across]
+    opened.press("\ue010")  # End
+    assert opened.driver.switch_to.active_element == tiles[-1]
+    opened.press("\ue011", "\ue014")  # Home, right
+    opened.press("\ue007")
+    view = opened.one(".view .stages", layer)
+    assert opened.driver.switch_to.active_element == view
+    ring = opened.script("return getComputedStyle(arguments[0]).outlineWidth", view)
+    assert float(ring.removesuffix("px")) >= 2
+    map_ = int(tiles[1].get_attribute("data-map"))
+    opened.press("\ue015", "\ue015", "\ue014", "\ue015", "\ue014", "\ue012")  # and once left
+    assert opened.check_told(name) == (map_, 3, 1)
+    opened.check_field(name, (map_, 3, 1))
+    opened.press("\ue013", "\ue013", "\ue013", "\ue013")  # up, and it stays inside
+    assert opened.check_told(name) == (map_, 0, 1)
+    opened.press("\ue00c")  # Escape
+    assert opened.driver.switch_to.active_element == tiles[1]
+    assert opened.all(".view", layer) == []
+    opened.no_errors()
+
+
+def test_units_are_walked_through(opened):
+    layer = opened.layer("fc8")
+    opened.one("summary", layer).click()
+    opened.wait(lambda: opened.all(".stages", layer))
+    opened.script("arguments[0].focus()", opened.one(".stages", layer))
+    assert opened.check_told("fc8") == (0,)
+    opened.press(*4 * ["\ue014"])
+    assert opened.check_told("fc8") == (3,)
+    assert opened.one("#place").text.endswith(": émeu 鳥")
+    opened.press("\ue00c")
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
+
+
+def test_kernels_and_maps_have_their_colours(opened):
+    name = opened.names[1]
+    opened.one("summary", opened.layer(name)).click()
+    tile = opened.wait(lambda: opened.all(".tile[aria-label*='largest']", opened.layer(name)))[2]
+    kernel, shown = opened.all("canvas", tile)
+    map_ = int(tile.get_attribute("data-map"))
+    weight = opened.run.net[name].params["weight"].data
+    grey = 127.5 + 127.5 * weight[map_].transpose(1, 2, 0) / np.abs(weight).max()
+    assert np.abs(opened.colours(kernel)[..., :3] - grey).max() <= 1
+    share = np.abs(opened.values[name][map_]) / np.abs(opened.values[name]).max()
+    white = np.full(3, 255)
+    blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
+    full = np.where((opened.values[name][map_] < 0)[..., None], orange, blue)
+    wanted = white + share[..., None] * (full - white)
+    assert np.abs(opened.colours(shown)[..., :3] - wanted).max() <= 2.5
+    opened.one("#own-scale").click()
+    share /= share.max()
+    wanted = white + share[..., None] * (full - white)
+    assert np.abs(opened.colours(shown)[..., :3] - wanted).max() <= 2.5
+    opened.no_errors()
+
+
+def test_the_dark_has_its_own_colours(fashion):
+    fashion.fresh(theme="dark")
+    fashion.one("summary", fashion.layer("relu1")).click()
+    tile = fashion.wait(
+        lambda: fashion.all(".tile[aria-label*='largest']", fashion.layer("relu1"))
+    )[0]
+    map_ = int(tile.get_attribute("data-map"))
+    colours = fashion.colours(fashion.one("canvas", tile))
+    silent = fashion.values["relu1"][map_] == 0
+    assert silent.any()
+    assert not silent.all()
+    assert (colours[silent][:, :3] == [14, 17, 19]).all()
+    assert (colours[~silent][:, 2] > 19).any()
+    fashion.no_errors()
+
+
+def test_the_gradient_lies_over_the_photograph(opened):
+    box, canvas = opened.one("#show-slope"), opened.one("#slope")
+    assert not canvas.is_displayed()
+    box.click()
+    assert canvas.is_displayed()
+    assert canvas.rect == opened.one("#photo").rect
+    slope = opened.values[GRADIENT][0]
+    yellow = opened.colours(canvas)[..., 0]
+    strong, weak = slope > 0.5 * slope.max(), slope < 0.01 * slope.max()
+    assert yellow[strong].min() > yellow[weak].max()
+    box.click()
+    assert not canvas.is_displayed()
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_it_fits_any_width(opened, width):
+    opened.fresh(width, 800)
+    for name in opened.names[1:4] + opened.names[-3:]:
+        opened.script("arguments[0].open = true", opened.layer(name))
+    opened.wait(lambda: len(opened.all(".opened > *")) >= 6)
+    assert opened.script("return document.documentElement.scrollWidth") <= width
+    for text in opened.all(".net text"):
+        assert text.rect["height"] >= 9
+        assert text.rect["x"] >= 0
+        assert text.rect["x"] + text.rect["width"] <= width
+    opened.no_errors()
