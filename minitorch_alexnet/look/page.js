@@ -390,10 +390,12 @@ for (const details of document.querySelectorAll(".layer"))
 
 const rows = [...document.querySelectorAll(".net .row")];
 for (const row of rows) {
-  row.addEventListener("click", () => {
+  row.addEventListener("click", (event) => {
+    event.preventDefault(); // which would take the focus away again
     const details = document.querySelector(row.getAttribute("href"));
     details.open = true;
     details.querySelector("summary").focus({ preventScroll: true });
+    details.scrollIntoView();
   });
   row.addEventListener("keydown", (event) => {
     const beside = rows.filter((each) => each.dataset.column === row.dataset.column);

@@ -66,7 +66,7 @@ def test_every_value_is_the_nets(small):
 
 
 def test_the_gradient_on_the_page(small):
-    run, photo, parsed = small
+    run, photo, _ = small
     run.normalize.scale = 4.0
     try:
         told = Parsed(page(run, photo, "x", of="dog")).scene["layers"][GRADIENT]
@@ -166,7 +166,7 @@ def test_what_is_refused(small, monkeypatch):
     run, photo, _ = small
     for unknown in {"of": "cow"}, {"true": "Dog"}:
         with pytest.raises(
-            UserError, match="unknown class '(cow|Dog)': expected one of cat, dog, bird"
+            UserError, match=r"unknown class '(cow|Dog)': expected one of cat, dog, bird"
         ):
             page(run, photo, "x", **unknown)
     with pytest.raises(ShapeError, match="pictures"):
@@ -175,9 +175,10 @@ def test_what_is_refused(small, monkeypatch):
         page(run, photo / 255, "x")
     with pytest.raises(ShapeError, match="takes images of 3×64×64"):
         page(run, photo[:, :50], "x")
-    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"pip install .*\[look\]"):
+    with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "jinja2", None)
-        page(run, photo, "x")
+        with pytest.raises(UserError, match=r"pip install .*\[look\]"):
+            page(run, photo, "x")
     spoilt = run.net["conv3"].params["bias"].data
     monkeypatch.setattr(run.net["conv3"].params["bias"], "data", spoilt + np.float32(np.inf))
     with pytest.raises(UserError, match="conv3 gives nan or inf"):
