@@ -23,6 +23,7 @@ from .figure import times
 from .packed import exact, float32, packed
 
 ACROSS = 128  # units in a row of a strip
+KEPT = 12  # kernels of a convolution behind the first
 NOTES = {
     Conv2d: "Each map is a kernel's answer at every place where it can be laid.",
     ReLU: "What was negative is 0 here: there the map is silent.",
@@ -58,12 +59,13 @@ def layers(net: Graph, values: dict[str, np.ndarray], names: list[str]) -> dict[
     """`numbers` of the layers that have these names.
 
     beside: the layer whose values are shown next to LRN's and dropout's, which changed them
-    kernels: the convolution whose kernels made the maps, where they can be seen
+    kernels: the convolution whose kernels made the maps
     """
-    seen, made, found = fields(net), first_kernels(net), {}
+    seen, made, found = fields(net), makers(net), {}
     for name in names:
         found[name] = numbers(values[name], seen[name])
-        found[name]["kernels"] = made.get(name)
+        maker = made.get(name)
+        found[name]["kernels"] = None if maker == IMAGE else maker
         found[name]["beside"] = None
         if name != IMAGE and isinstance(net[name], LocalResponseNorm | Dropout):
             (before,) = net.nodes[name].sources
@@ -73,24 +75,36 @@ def layers(net: Graph, values: dict[str, np.ndarray], names: list[str]) -> dict[
     return found
 
 
-def first_kernels(net: Graph) -> dict[str, str]:
-    """Of each node whose map k is what kernel k finds in the image, the convolution."""
+def makers(net: Graph) -> dict[str, str]:
+    """Of each node whose map k is what kernel k found, the convolution; or the image, if its own."""
     made = {IMAGE: IMAGE}
     for node in net.nodes.values():
-        source, layer = made.get(node.sources[0]), node.layer
-        if isinstance(layer, Conv2d):
-            if source == IMAGE and layer.groups == 1 and layer.in_channels in (1, 3):
-                made[node.name] = node.name
-        elif source and isinstance(layer, ONE_TO_ONE):
-            made[node.name] = source
-    return {name: source for name, source in made.items() if source != IMAGE}
+        if isinstance(node.layer, Conv2d):
+            made[node.name] = node.name
+        elif isinstance(node.layer, ONE_TO_ONE) and node.sources[0] in made:
+            made[node.name] = made[node.sources[0]]
+    return made
 
 
-def kernels(net: Graph, name: str) -> dict:
-    """A convolution's weight (O, 1 or 3, kh, kw), exact, and the largest size of a number in it."""
+def kernels(net: Graph, name: str, order: list[int]) -> dict:
+    """A convolution's kernels, as a layer's maps: a kernel's slices (kh, kw) under one another.
+
+    Kernels on an image's colours are all there, and exact; of others those of the KEPT first maps
+    in `order`. which: the kernels that are there;  slices: of one, a channel each
+    """
     weight = Device("cpu").array(net[name].params["weight"].data)
-    peak = float32(np.abs(weight).max())
-    return {"shape": weight.shape, "peak": peak, "floats": exact(weight)}
+    number, slices, height, width = weight.shape
+    on_image = makers(net).get(net.nodes[name].sources[0]) == IMAGE
+    colours = on_image and slices == net.input_shape[0]
+    which = list(range(number)) if colours else order[:KEPT]
+    maps = weight[which].reshape(-1, slices * height, width)
+    return ({"floats": exact(maps)} if colours else packed(maps)) | {
+        "shape": maps.shape,
+        "peak": float32(np.abs(weight).max()),
+        "colours": colours,
+        "which": which,
+        "slices": slices,
+    }
 
 
 def section(net: Graph, name: str, value: np.ndarray) -> dict:

@@ -15,32 +15,23 @@ function floats(text) {
   return Float32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
-/** What a layer gives: maps of rows and columns, or one strip of units. */
-class Layer {
-  constructor(name) {
-    Object.assign(this, scene.layers[name]);
-    this.name = name;
-    this.isStrip = this.shape.length === 1;
-    if (this.isStrip) {
-      this.width = Math.min(scene.across, this.shape[0]);
-      this.height = Math.ceil(this.shape[0] / this.width);
-    } else {
-      [, this.height, this.width] = this.shape;
-    }
+/** Numbers in maps of rows and columns. */
+class Numbers {
+  constructor(told) {
+    Object.assign(this, told);
+    [, this.height, this.width] = this.shape;
     this.all = this.floats ? floats(this.floats) : bytes(this.bytes);
   }
 
-  /** The number at a place; undefined beyond a strip's end. */
+  /** The number at a place; undefined beyond a strip's end, whose last row may be short. */
   value(map, row, column) {
-    const i = row * this.width + column;
-    if (this.isStrip) map = 0;
-    const one = this.all[this.isStrip ? i : map * this.height * this.width + i];
+    const one = this.all[(map * this.height + row) * this.width + column];
     return this.floats || one === undefined ? one : this.low[map] + this.step[map] * one;
   }
 
   /** What a number can be wrong by. */
   bound(map) {
-    return this.floats ? 0 : this.step[this.isStrip ? 0 : map] / 2;
+    return this.floats ? 0 : this.step[map] / 2;
   }
 
   /** The largest size of a number in a map. */
@@ -50,6 +41,19 @@ class Layer {
       for (let column = 0; column < this.width; column++)
         most = Math.max(most, Math.abs(this.value(map, row, column) ?? 0));
     return most;
+  }
+}
+
+/** What a layer gives: maps, or one of units, which fill it row by row. */
+class Layer extends Numbers {
+  constructor(name) {
+    const told = scene.layers[name];
+    const [units] = told.shape;
+    const width = Math.min(scene.across, units);
+    const isStrip = told.shape.length === 1;
+    super(isStrip ? { ...told, shape: [1, Math.ceil(units / width), width] } : told);
+    this.name = name;
+    this.isStrip = isStrip;
   }
 
   label(map) {
@@ -105,43 +109,67 @@ function readColours() {
 
 const ownScale = byId("own-scale");
 
-/** Fill a canvas with a map; `peak` has the full colour. */
-function paint(canvas, layer, map, peak) {
-  canvas.width = layer.width;
-  canvas.height = layer.height;
+/** Set a pixel to a number's colour; `peak` has the full one. */
+function shade(image, pixel, value, peak) {
+  const share = peak ? Math.min(1, Math.abs(value) / peak) : 0;
+  const full = value < 0 ? negative : positive;
+  for (let c = 0; c < 3; c++) image.data[4 * pixel + c] = paper[c] + share * (full[c] - paper[c]);
+  image.data[4 * pixel + 3] = 255;
+}
+
+/** Give a canvas that size, and fill it as `fill` does an image. */
+function fillCanvas(canvas, width, height, fill) {
+  [canvas.width, canvas.height] = [width, height];
   const context = canvas.getContext("2d");
-  const image = context.createImageData(layer.width, layer.height);
-  for (let i = 0; i < layer.width * layer.height; i++) {
-    const value = layer.value(map, Math.floor(i / layer.width), i % layer.width);
-    if (value === undefined) continue; // beyond a strip's end it stays clear
-    const share = peak ? Math.min(1, Math.abs(value) / peak) : 0;
-    const full = value < 0 ? negative : positive;
-    for (let c = 0; c < 3; c++) image.data[4 * i + c] = paper[c] + share * (full[c] - paper[c]);
-    image.data[4 * i + 3] = 255;
-  }
+  const image = context.createImageData(width, height);
+  fill(image);
   context.putImageData(image, 0, 0);
+}
+
+function paint(canvas, layer, map, peak) {
+  fillCanvas(canvas, layer.width, layer.height, (image) => {
+    for (let i = 0; i < layer.width * layer.height; i++) {
+      const value = layer.value(map, Math.floor(i / layer.width), i % layer.width);
+      if (value !== undefined) shade(image, i, value, peak);
+    }
+  });
 }
 
 const kernels = new Map();
 
-/** Fill a canvas with a kernel on the image, in its colours: grey is 0. */
-function paintKernel(canvas, name, number) {
-  const { shape, peak } = scene.kernels[name];
-  if (!kernels.has(name)) kernels.set(name, floats(scene.kernels[name].floats));
-  const [, channels, height, width] = shape;
-  const size = height * width;
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  for (let i = 0; i < size; i++) {
-    for (let c = 0; c < 3; c++) {
-      const weight = kernels.get(name)[(number * channels + (c % channels)) * size + i];
-      image.data[4 * i + c] = 127.5 + (127.5 * weight) / (peak || 1);
-    }
-    image.data[4 * i + 3] = 255;
+/** The kernels of a convolution that are kept. */
+function kernelsOf(name) {
+  if (!kernels.has(name)) kernels.set(name, new Numbers(scene.kernels[name]));
+  return kernels.get(name);
+}
+
+/** A kernel on an image's colours, in these: grey is 0. Of another its slices, side by side. */
+function paintKernel(canvas, name, map) {
+  const kernel = kernelsOf(name);
+  const { slices, width, peak } = kernel;
+  const [k, height] = [kernel.which.indexOf(map), kernel.height / slices];
+  const weight = (slice, row, column) => kernel.value(k, slice * height + row, column);
+  if (kernel.colours) {
+    fillCanvas(canvas, width, height, (image) => {
+      for (let i = 0; i < width * height; i++) {
+        for (let c = 0; c < 3; c++)
+          image.data[4 * i + c] = 127.5 + (127.5 * weight(c % slices, Math.floor(i / width), i % width)) / (peak || 1);
+        image.data[4 * i + 3] = 255;
+      }
+    });
+    return;
   }
-  context.putImageData(image, 0, 0);
+  const across = Math.ceil(Math.sqrt(slices));
+  const whole = across * (width + 1) - 1;
+  fillCanvas(canvas, whole, Math.ceil(slices / across) * (height + 1) - 1, (image) => {
+    for (let slice = 0; slice < slices; slice++)
+      for (let i = 0; i < width * height; i++) {
+        const [row, column] = [Math.floor(i / width), i % width];
+        const down = Math.floor(slice / across) * (height + 1) + row;
+        const right = (slice % across) * (width + 1) + column;
+        shade(image, down * whole + right, weight(slice, row, column), kernel.reach(k));
+      }
+  });
 }
 
 // What is drawn, to be drawn again when the colours or the scale change.
@@ -231,7 +259,7 @@ const near = new IntersectionObserver(
 function tile(layer, map, open) {
   const stages = pair(layer);
   const canvases = stages.map(() => element("canvas"));
-  const isFirst = layer.kernels === layer.name;
+  const isFirst = layer.kernels === layer.name && kernelsOf(layer.name).colours;
   const kernel = isFirst ? [element("canvas", { className: "kernel" })] : [];
   const pictures = element("span", { className: "pictures" }, ...kernel, ...canvases);
   const button = element("button", { className: "tile", type: "button", tabIndex: -1 }, pictures, `${map}`);
@@ -291,16 +319,18 @@ function view(layer, map, leave) {
     stage.addEventListener("click", (event) => go(...under(event, canvas, layer)));
     return element("figure", { className: "large" }, stage, element("figcaption", {}, captions[i]));
   });
-  if (layer.kernels) {
+  const kernel = layer.kernels && kernelsOf(layer.kernels);
+  if (kernel?.which.includes(map)) {
     const canvas = element("canvas");
     draw(canvas, () => paintKernel(canvas, layer.kernels, map));
     const stage = element("div", { className: "stage" }, canvas);
-    const caption = element("figcaption", {}, `kernel ${map} of ${layer.kernels}, grey is 0`);
-    figures.unshift(element("figure", { className: "kernel" }, stage, caption));
+    const what = kernel.colours ? "grey is 0" : `a slice for each of the ${kernel.slices} maps it reads`;
+    const caption = element("figcaption", {}, `kernel ${map} of ${layer.kernels}, ${what}`);
+    figures.unshift(element("figure", { className: kernel.colours ? "kernel" : "kernel slices" }, stage, caption));
   }
-  const stages_ = element("div", { className: "stages" + (layer.isStrip ? " strips" : ""), tabIndex: 0 }, ...figures);
-  stages_.setAttribute("role", "application");
-  stages_.setAttribute("aria-label", `${layer.label(map)}: arrow keys go from place to place, Escape leaves`);
+  const frame = element("div", { className: "stages" + (layer.isStrip ? " strips" : ""), tabIndex: 0 }, ...figures);
+  frame.setAttribute("role", "application");
+  frame.setAttribute("aria-label", `${layer.label(map)}: arrow keys go from place to place, Escape leaves`);
 
   function go(toRow, toColumn) {
     if (layer.value(map, toRow, toColumn) === undefined) return;
@@ -318,8 +348,8 @@ function view(layer, map, leave) {
     tell(layer, map, row, column);
   }
 
-  stages_.addEventListener("focus", () => go(row, column));
-  stages_.addEventListener("keydown", (event) => {
+  frame.addEventListener("focus", () => go(row, column));
+  frame.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
     if (event.key === "Escape") leave();
     else if (steps[event.key]) {
@@ -328,7 +358,7 @@ function view(layer, map, leave) {
     } else return;
     event.preventDefault();
   });
-  return stages_;
+  return frame;
 }
 
 function openLayer(details) {
@@ -357,7 +387,8 @@ function openLayer(details) {
     place.scrollIntoView({ block: "nearest" });
   };
   const grid = element("div", { className: "tiles" });
-  if (shown.beside || shown.kernels === shown.name) grid.classList.add("pairs");
+  const isFirst = shown.kernels === shown.name && kernelsOf(shown.name).colours;
+  if (shown.beside || isFirst) grid.classList.add("pairs");
   grid.setAttribute("role", "group");
   grid.setAttribute("aria-label", `${shown.shape[0]} maps of ${shown.name}: arrow keys go among them, Enter enlarges one`);
   grid.append(...shown.order.map((map) => tile(shown, map, open)));

@@ -15,7 +15,7 @@ from ..run import Run, check_images
 from ..words import printable, unknown
 from .fields import fields
 from .figure import crossing_rows, figure
-from .gather import ACROSS, first_kernels, kernels, layers, numbers, section
+from .gather import ACROSS, KEPT, kernels, layers, makers, numbers, section
 from .packed import EXACT, picture
 from .walk import Walk
 
@@ -79,7 +79,7 @@ def page(
     opened[net.last.name]["names"] = [*map(printable, names)]
     slope = np.abs(walk.gradient(chosen) / run.normalize.scale).max(axis=0, keepdims=True)
     opened[GRADIENT] = numbers(slope, fields(net)[IMAGE])
-    made_by = set(first_kernels(net).values())
+    convolutions = sorted({*makers(net).values()} - {IMAGE})
     return template.render(
         model=run.config.model,
         folder=printable(str(run.folder or "")),
@@ -94,6 +94,7 @@ def page(
             for k in shown
         ],
         exact=EXACT,
+        kept=KEPT,
         chosen=printable(names[chosen]),
         crossings=crossing_rows(net),
         neighbours=[
@@ -108,7 +109,7 @@ def page(
             "size": part.shape[1:],
             "across": ACROSS,
             "layers": opened,
-            "kernels": {name: kernels(net, name) for name in sorted(made_by)},
+            "kernels": {name: kernels(net, name, opened[name]["order"]) for name in convolutions},
         },
     )
 

@@ -11,6 +11,7 @@ from minitorch_alexnet.errors import ShapeError, UserError
 from minitorch_alexnet.graph import IMAGE
 from minitorch_alexnet.layers import Copy, Dropout, LocalResponseNorm
 from minitorch_alexnet.look import Neighbour, is_our_page, page
+from minitorch_alexnet.look.gather import KEPT
 from minitorch_alexnet.look.page import GRADIENT
 from minitorch_alexnet.look.walk import Walk
 from minitorch_alexnet.models import MODELS
@@ -84,12 +85,33 @@ def test_what_stands_beside_what(small):
     for name, node in nodes.items():
         changes = isinstance(node.layer, LocalResponseNorm | Dropout)
         assert layers[name]["beside"] == (node.sources[0] if changes else None)
-    first = {name for name, told in layers.items() if told.get("kernels")}
-    assert first == {"conv1", "relu1", "norm1", "pool1"}
-    kernels = parsed.scene["kernels"]["conv1"]
-    weight = run.net["conv1"].params["weight"].data
-    values, _ = unpacked(kernels, weight.shape)
-    np.testing.assert_array_equal(values, weight)
+
+
+def test_the_kernels_that_made_the_maps(small):
+    run, _, parsed = small
+    layers, kernels = parsed.scene["layers"], parsed.scene["kernels"]
+    for number, names in (
+        (1, "conv relu norm pool"),
+        (2, "conv norm pool"),
+        (3, "relu"),
+        (5, "pool"),
+    ):
+        for name in names.split():
+            assert layers[f"{name}{number}"]["kernels"] == f"conv{number}"
+    for name in IMAGE, "flatten", "fc6", "drop6", "fc8":
+        assert layers[name]["kernels"] is None
+    assert kernels.keys() == {f"conv{number}" for number in range(1, 6)}
+    for name, told in kernels.items():
+        weight, first = run.net[name].params["weight"].data, name == "conv1"
+        which = list(range(48)) if first else layers[name]["order"][:KEPT]
+        assert told["colours"] == first
+        assert told["which"] == which
+        assert told["slices"] == weight.shape[1]
+        kept = weight[which].reshape(len(which), -1, weight.shape[3])
+        assert list(kept.shape) == told["shape"]
+        values, bound = unpacked(told, kept.shape)
+        assert not (first and bound.any())
+        assert (np.abs(values - kept) <= bound * (1 + 1e-4)).all()
 
 
 def test_the_classes(small):
