@@ -76,7 +76,7 @@ def layers(net: Graph, values: dict[str, np.ndarray], names: list[str]) -> dict[
 
 
 def makers(net: Graph) -> dict[str, str]:
-    """Of each node whose map k is what kernel k found, the convolution; or the image, if its own."""
+    """Of each node whose map k is what kernel k found, the convolution; of the image's own, it."""
     made = {IMAGE: IMAGE}
     for node in net.nodes.values():
         if isinstance(node.layer, Conv2d):

@@ -278,14 +278,15 @@ function tile(layer, map, open) {
   return button;
 }
 
-/** Arrow keys, Home and End among tiles, of which one alone is in Tab's way. */
-function walkTiles(grid) {
+/** Arrow keys, Home and End among tiles, of which one alone is in Tab's way; Escape leaves them. */
+function walkTiles(grid, leave) {
   const tiles = [...grid.children];
   tiles[0].tabIndex = 0;
   grid.addEventListener("focusin", (event) => {
     for (const each of tiles) each.tabIndex = each === event.target ? 0 : -1;
   });
   grid.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") return leave();
     const top = tiles[0].offsetTop;
     const across = tiles.findIndex((each) => each.offsetTop !== top);
     const row = across < 0 ? tiles.length : across;
@@ -393,7 +394,7 @@ function openLayer(details) {
   grid.setAttribute("aria-label", `${shown.shape[0]} maps of ${shown.name}: arrow keys go among them, Enter enlarges one`);
   grid.append(...shown.order.map((map) => tile(shown, map, open)));
   opened.append(place, grid);
-  walkTiles(grid);
+  walkTiles(grid, () => summary.focus());
 }
 
 /** The colours, from the least number to the largest. */

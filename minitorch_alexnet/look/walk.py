@@ -36,8 +36,7 @@ class Walk:
                 continue
             with node.device.current():
                 dxs, _ = node.layer.backward(dy, self._caches[node.name])
-                for s, dx in zip(
-                    node.sources, dxs if isinstance(dxs, tuple) else (dxs,), strict=True
-                ):
+            for s, dx in zip(node.sources, dxs if isinstance(dxs, tuple) else (dxs,), strict=True):
+                with Device.of(dx).current():
                     gradients[s] = gradients[s] + dx if s in gradients else dx
         return Device("cpu").array(gradients[IMAGE])[0]

@@ -5,6 +5,7 @@ What they show is held against NumPy's numbers of the same net.
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from looked import a_photo, a_run
 from PIL import Image
+from screenshots import chromium, load, screenshot
 
 from minitorch_alexnet.layers import Dropout, LocalResponseNorm
 from minitorch_alexnet.look import Neighbour, page
@@ -26,33 +28,13 @@ NAMES = ("cat", "dog", "</script>", "émeu 鳥")
 
 
 @pytest.fixture(scope="module")
-def webdriver():
-    """selenium's; in CI it has to be there, and so has Chromium."""
-    if os.environ.get("CI"):
-        from selenium import webdriver
-    else:
-        webdriver = pytest.importorskip("selenium.webdriver")
+def browser():
+    """In CI it has to be there."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("selenium")
         if not shutil.which("chromedriver"):
             pytest.skip("there is no chromedriver")
-    return webdriver
-
-
-@pytest.fixture(scope="module")
-def chromium(webdriver):
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    for argument in (
-        "headless=new",
-        "no-sandbox",  # which root cannot have
-        "disable-gpu",
-        "disable-dev-shm-usage",
-        "disable-background-networking",
-        "host-resolver-rules=MAP * ~NOTFOUND",
-    ):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
+    driver = chromium()
     yield driver
     driver.quit()
 
@@ -79,15 +61,7 @@ class Opened:
 
     def fresh(self, width=1600, height=1000, theme="light"):
         """Load it anew in a window of that size."""
-        command = self.driver.execute_cdp_cmd
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        command("Emulation.setDeviceMetricsOverride", size)
-        command(
-            "Emulation.setEmulatedMedia",
-            {"features": [{"name": "prefers-color-scheme", "value": theme}]},
-        )
-        self.driver.get("about:blank")
-        self.driver.get(self.address)
+        load(self.driver, self.address, width, height, theme)
         return self
 
     def all(self, selector, inside=None):
@@ -182,23 +156,30 @@ class Opened:
             return np.asarray(image.convert("RGBA")).astype(int)
 
     def no_errors(self):
+        """Nothing on the console since the page was loaded, and nothing asked of any network."""
         assert self.driver.get_log("browser") == []
-        asked = re.findall(r'"url":"([^",]*)', str(self.driver.get_log("performance")))
-        assert all(
-            url.startswith(("file:", "data:", "about:", "blob:")) or not url for url in asked
-        ), asked
+        events = [
+            json.loads(row["message"])["message"] for row in self.driver.get_log("performance")
+        ]
+        asked = {
+            event["params"]["request"]["url"].partition(":")[0]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+        assert "file" in asked
+        assert asked <= {"file", "data"}
 
 
 @pytest.fixture(scope="module")
-def fashion(chromium, tmp_path_factory):
+def fashion(browser, tmp_path_factory):
     return Opened(
-        chromium, a_run("fashion", NAMES, channels=1), tmp_path_factory.mktemp("f") / "page.html"
+        browser, a_run("fashion", NAMES, channels=1), tmp_path_factory.mktemp("f") / "page.html"
     )
 
 
 @pytest.fixture(scope="module")
-def alexnet(chromium, tmp_path_factory):
-    return Opened(chromium, a_run("alexnet", NAMES), tmp_path_factory.mktemp("a") / "page.html")
+def alexnet(browser, tmp_path_factory):
+    return Opened(browser, a_run("alexnet", NAMES), tmp_path_factory.mktemp("a") / "page.html")
 
 
 @pytest.fixture(params=["fashion", "alexnet"])
@@ -286,6 +267,8 @@ def test_keys_alone_do_it(opened):
     opened.press("\ue00c")  # Escape
     assert opened.driver.switch_to.active_element == tiles[1]
     assert opened.all(".view", layer) == []
+    opened.press("\ue00c")
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
     opened.no_errors()
 
 
@@ -349,6 +332,19 @@ def test_the_gradient_lies_over_the_photograph(opened):
     assert yellow[strong].min() > yellow[weak].max()
     box.click()
     assert not canvas.is_displayed()
+
+
+def test_its_picture_can_be_taken(alexnet, tmp_path):
+    """What the README's screenshots are taken with: a map is open, and pointed at."""
+    for theme, ground in ("light", [246, 246, 244]), ("dark", [24, 28, 31]):
+        path = tmp_path / f"{theme}.png"
+        screenshot(alexnet.driver, alexnet.address, "conv2b", path, 1000, 700, theme)
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert pixels.shape == (700, 1000, 3)
+        assert list(pixels[-1, 2]) == ground
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
+        assert alexnet.check_told("conv2b")[1:] == (13, 13)
 
 
 @pytest.mark.parametrize("width", [360, 800, 1600])

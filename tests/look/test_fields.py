@@ -32,7 +32,7 @@ def towers():
     net.add("conv1", Conv2d(1, 3, (3, 5), stride=2, padding=(1, 2)), "image", tower="a")
     net.add("narrow", Conv2d(1, 2, 1, stride=2), "image_b", tower="b")
     net.add("narrow_to_a", Copy("cpu:0"), "narrowb")
-    net.add("both", Concat(), ("conv1a", "narrow_to_a"))
+    net.add("both", Concat(), ("narrow_to_a", "conv1a"))
     net.add("pool", MaxPool2d(2, stride=1))
     net.add("flatten", Flatten())
     net.add("fc", Linear(5 * 7 * 8, 4))

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from small import tiny
+from strict import strict_cupy
 
+from minitorch_alexnet.device import Device
 from minitorch_alexnet.graph import IMAGE
 from minitorch_alexnet.layers import Dropout
 from minitorch_alexnet.look.walk import Walk
@@ -89,6 +91,18 @@ def test_the_gradient_is_pytorchs(torch):
     np.testing.assert_allclose(
         Walk(net, image).gradient(4), x.grad[0].numpy(), rtol=1e-9, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("devices", ["cuda:0,cuda:1", "cuda:1,cpu"])
+def test_it_walks_on_any_devices(devices):
+    image = np.random.default_rng(5).standard_normal((1, 3, 16, 16), np.float32)
+    on_cpu = Walk(tiny(dropout=0.4), image)
+    with strict_cupy():
+        walk = Walk(tiny(dropout=0.4, devices=devices), image)
+        np.testing.assert_allclose(walk.gradient(2), on_cpu.gradient(2), rtol=1e-5, atol=1e-7)
+        for name, value in walk.values.items():
+            there = Device("cpu").array(value)
+            np.testing.assert_allclose(there, on_cpu.values[name], rtol=1e-5, atol=1e-5)
 
 
 def test_it_leaves_the_net_as_it_was():
