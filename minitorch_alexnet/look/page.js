@@ -57,7 +57,8 @@ class Layer extends Numbers {
   }
 
   label(map) {
-    return this.name === "by-pixels" ? "gradient" : this.isStrip ? this.name : `${this.name}, map ${map}`;
+    if (this.name === "by-pixels") return "gradient";
+    return this.isStrip ? this.name : `${this.name}, map ${map}`;
   }
 
   place(map, row, column) {
@@ -152,8 +153,11 @@ function paintKernel(canvas, name, map) {
   if (kernel.colours) {
     fillCanvas(canvas, width, height, (image) => {
       for (let i = 0; i < width * height; i++) {
-        for (let c = 0; c < 3; c++)
-          image.data[4 * i + c] = 127.5 + (127.5 * weight(c % slices, Math.floor(i / width), i % width)) / (peak || 1);
+        const [row, column] = [Math.floor(i / width), i % width];
+        for (let c = 0; c < 3; c++) {
+          const share = weight(c % slices, row, column) / (peak || 1);
+          image.data[4 * i + c] = 127.5 + 127.5 * share;
+        }
         image.data[4 * i + 3] = 255;
       }
     });
@@ -194,10 +198,10 @@ const photo = byId("photo");
 function tell(layer, map, row, column) {
   const value = layer.value(map, row, column);
   if (value === undefined) return;
-  byId("place").textContent = layer.place(map, row, column);
-  byId("value").textContent = layer.beside ? change(layer, map, row, column) : told(layer, map, row, column);
   const [rows, columns] = layer.field(row, column);
-  byId("field").textContent = `sees rows ${rows[0]}–${rows[1]}, columns ${columns[0]}–${columns[1]}`;
+  byId("place").textContent = layer.place(map, row, column);
+  byId("value").textContent = (layer.beside ? change : told)(layer, map, row, column);
+  byId("field").textContent = `sees rows ${rows.join("–")}, columns ${columns.join("–")}`;
   const [height, width] = [rows[1] - rows[0] + 1, columns[1] - columns[0] + 1];
   for (const id of ["field-under", "field-over"]) {
     const frame = { x: columns[0], y: rows[0], width, height };
@@ -229,15 +233,30 @@ function under(event, canvas, layer) {
 
 // ---- an opened layer ----------------------------------------------------------------------------
 
-function element(tag, properties = {}, ...children) {
+function element(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
 }
 
+const named = (element, label) => element.setAttribute("aria-label", label);
+const expanded = (element, is) => element.setAttribute("aria-expanded", String(is));
+
 /** Beside LRN's and dropout's maps stand those before, on one scale; else the map is alone. */
-function pair(layer_) {
-  return layer_.beside ? [layer(layer_.beside), layer_] : [layer_];
+function pair(shown) {
+  return shown.beside ? [layer(shown.beside), shown] : [shown];
+}
+
+/** Are its maps those of kernels in the image's colours? */
+function hasColours(shown) {
+  return shown.kernels === shown.name && kernelsOf(shown.name).colours;
+}
+
+/** Tell of the place that the mouse is at. */
+function tellAt(canvas, shown, map) {
+  canvas.addEventListener("pointermove", (event) => {
+    tell(shown, map, ...under(event, canvas, shown));
+  });
 }
 
 function peakOf(stages, map) {
@@ -255,30 +274,31 @@ const near = new IntersectionObserver(
   { rootMargin: "200px" },
 );
 
-/** One map, small: what made it, if that is a kernel to look at, and the map, or it before and after. */
-function tile(layer, map, open) {
-  const stages = pair(layer);
+/** One map, small: the kernel, if it has colours, and the map; or the map before and after. */
+function tile(shown, map, open) {
+  const stages = pair(shown);
   const canvases = stages.map(() => element("canvas"));
-  const isFirst = layer.kernels === layer.name && kernelsOf(layer.name).colours;
-  const kernel = isFirst ? [element("canvas", { className: "kernel" })] : [];
+  const kernel = hasColours(shown) ? [element("canvas")] : [];
   const pictures = element("span", { className: "pictures" }, ...kernel, ...canvases);
-  const button = element("button", { className: "tile", type: "button", tabIndex: -1 }, pictures, `${map}`);
+  const properties = { className: "tile", type: "button", tabIndex: -1 };
+  const button = element("button", properties, pictures, `${map}`);
+  named(button, shown.label(map));
+  expanded(button, false);
   button.dataset.map = map;
-  button.setAttribute("aria-expanded", "false");
   button.drawTile = () => {
-    button.setAttribute("aria-label", `${layer.label(map)}, largest size ${digits(layer.reach(map), 3)}`);
-    if (isFirst) draw(kernel[0], () => paintKernel(kernel[0], layer.kernels, map));
-    canvases.forEach((canvas, i) => draw(canvas, () => paint(canvas, stages[i], map, peakOf(stages, map))));
+    named(button, `${shown.label(map)}, largest size ${digits(shown.reach(map), 3)}`);
+    for (const canvas of kernel) draw(canvas, () => paintKernel(canvas, shown.kernels, map));
+    canvases.forEach((canvas, i) => {
+      draw(canvas, () => paint(canvas, stages[i], map, peakOf(stages, map)));
+    });
   };
-  for (const canvas of canvases)
-    canvas.addEventListener("pointermove", (event) => tell(layer, map, ...under(event, canvas, layer)));
-  button.setAttribute("aria-label", layer.label(map));
+  for (const canvas of canvases) tellAt(canvas, shown, map);
   button.addEventListener("click", () => open(map, button));
   near.observe(button);
   return button;
 }
 
-/** Arrow keys, Home and End among tiles, of which one alone is in Tab's way; Escape leaves them. */
+/** Arrow keys, Home and End among tiles, one alone of which Tab stops at; Escape leaves them. */
 function walkTiles(grid, leave) {
   const tiles = [...grid.children];
   tiles[0].tabIndex = 0;
@@ -305,58 +325,62 @@ function walkTiles(grid, leave) {
   });
 }
 
-/** A map, or a strip of units, large: to point at, or to walk through with the arrow keys. */
-function view(layer, map, leave) {
-  const stages = pair(layer);
-  const captions = layer.beside ? [`before: ${stages[0].name}`, `after: ${layer.name}`] : [""];
-  const cursors = stages.map(() => element("div", { className: "cursor", hidden: true }));
-  let [row, column] = [0, 0];
+/** A kernel, large, with what it is; nothing of one that is not kept. */
+function kernelFigure(shown, map) {
+  const kernel = shown.kernels && kernelsOf(shown.kernels);
+  if (!kernel?.which.includes(map)) return [];
+  const canvas = element("canvas");
+  draw(canvas, () => paintKernel(canvas, shown.kernels, map));
+  const slices = `a slice for each of the ${kernel.slices} maps it reads`;
+  const words = `kernel ${map} of ${shown.kernels}, ${kernel.colours ? "grey is 0" : slices}`;
+  const className = kernel.colours ? "kernel" : "kernel slices";
+  const stage = element("div", { className: "stage" }, canvas);
+  return [element("figure", { className }, stage, element("figcaption", {}, words))];
+}
 
+/** A map, or a strip of units, large: to point at, or to walk through with the arrow keys. */
+function view(shown, map, leave) {
+  const stages = pair(shown);
+  const captions = shown.beside ? [`before: ${shown.beside}`, `after: ${shown.name}`] : [""];
+  const cursors = stages.map(() => element("div", { className: "cursor", hidden: true }));
   const figures = stages.map((each, i) => {
     const canvas = element("canvas");
     draw(canvas, () => paint(canvas, each, map, peakOf(stages, map)));
+    tellAt(canvas, shown, map);
+    canvas.addEventListener("click", (event) => go(...under(event, canvas, shown)));
     const stage = element("div", { className: "stage" }, canvas, cursors[i]);
-    stage.addEventListener("pointermove", (event) => tell(layer, map, ...under(event, canvas, layer)));
-    stage.addEventListener("click", (event) => go(...under(event, canvas, layer)));
     return element("figure", { className: "large" }, stage, element("figcaption", {}, captions[i]));
   });
-  const kernel = layer.kernels && kernelsOf(layer.kernels);
-  if (kernel?.which.includes(map)) {
-    const canvas = element("canvas");
-    draw(canvas, () => paintKernel(canvas, layer.kernels, map));
-    const stage = element("div", { className: "stage" }, canvas);
-    const what = kernel.colours ? "grey is 0" : `a slice for each of the ${kernel.slices} maps it reads`;
-    const caption = element("figcaption", {}, `kernel ${map} of ${layer.kernels}, ${what}`);
-    figures.unshift(element("figure", { className: kernel.colours ? "kernel" : "kernel slices" }, stage, caption));
-  }
-  const frame = element("div", { className: "stages" + (layer.isStrip ? " strips" : ""), tabIndex: 0 }, ...figures);
+  const className = shown.isStrip ? "stages strips" : "stages";
+  const frame = element("div", { className, tabIndex: 0 }, ...kernelFigure(shown, map), ...figures);
   frame.setAttribute("role", "application");
-  frame.setAttribute("aria-label", `${layer.label(map)}: arrow keys go from place to place, Escape leaves`);
+  named(frame, `${shown.label(map)}: arrow keys go from place to place, Escape leaves`);
 
+  let [row, column] = [0, 0];
   function go(toRow, toColumn) {
-    if (layer.value(map, toRow, toColumn) === undefined) return;
+    const inside = toRow >= 0 && toRow < shown.height && toColumn >= 0 && toColumn < shown.width;
+    if (!inside || shown.value(map, toRow, toColumn) === undefined) return;
     [row, column] = [toRow, toColumn];
-    const [high, wide] = [100 / layer.height, 100 / layer.width];
+    const [height, width] = [100 / shown.height, 100 / shown.width];
+    const place = [row * height, column * width, height, width].map((share) => `${share}%`);
     for (const cursor of cursors) {
       cursor.hidden = false;
-      Object.assign(cursor.style, {
-        top: `${row * high}%`,
-        left: `${column * wide}%`,
-        height: `${high}%`,
-        width: `${wide}%`,
-      });
+      [cursor.style.top, cursor.style.left, cursor.style.height, cursor.style.width] = place;
     }
-    tell(layer, map, row, column);
+    tell(shown, map, row, column);
   }
 
   frame.addEventListener("focus", () => go(row, column));
   frame.addEventListener("keydown", (event) => {
-    const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+    const to = {
+      ArrowLeft: [row, column - 1],
+      ArrowRight: [row, column + 1],
+      ArrowUp: [row - 1, column],
+      ArrowDown: [row + 1, column],
+    }[event.key];
     if (event.key === "Escape") leave();
-    else if (steps[event.key]) {
-      const [toRow, toColumn] = [row + steps[event.key][0], column + steps[event.key][1]];
-      if (toRow >= 0 && toRow < layer.height && toColumn >= 0 && toColumn < layer.width) go(toRow, toColumn);
-    } else return;
+    else if (to) go(...to);
+    else return;
     event.preventDefault();
   });
   return frame;
@@ -366,35 +390,35 @@ function openLayer(details) {
   const opened = details.querySelector(".opened");
   if (opened.firstChild) return;
   const shown = layer(details.dataset.layer);
-  const summary = details.querySelector("summary");
+  const toSummary = () => details.querySelector("summary").focus();
   paintScale(details, shown);
   if (shown.isStrip || shown.shape[0] === 1) {
-    opened.append(element("div", { className: "view" }, view(shown, 0, () => summary.focus())));
+    opened.append(element("div", { className: "view" }, view(shown, 0, toSummary)));
     return;
   }
+
   const place = element("div");
-  const open = (map, button) => {
+  const grid = element("div", { className: "tiles" });
+  function open(map, button) {
     const leave = () => {
       place.replaceChildren();
-      button.setAttribute("aria-expanded", "false");
+      expanded(button, false);
       button.focus();
     };
-    for (const other of grid.querySelectorAll('[aria-expanded="true"]')) other.setAttribute("aria-expanded", "false");
-    button.setAttribute("aria-expanded", "true");
-    const close = element("button", { className: "close", type: "button", onclick: leave }, "close");
-    const stages = view(shown, map, leave);
-    place.replaceChildren(element("div", { className: "view" }, element("h3", {}, `map ${map}`, close), stages));
-    stages.focus({ preventScroll: true });
+    for (const other of grid.children) expanded(other, other === button);
+    const properties = { className: "close", type: "button", onclick: leave };
+    const heading = element("h3", {}, `map ${map}`, element("button", properties, "close"));
+    const frame = view(shown, map, leave);
+    place.replaceChildren(element("div", { className: "view" }, heading, frame));
+    frame.focus({ preventScroll: true });
     place.scrollIntoView({ block: "nearest" });
-  };
-  const grid = element("div", { className: "tiles" });
-  const isFirst = shown.kernels === shown.name && kernelsOf(shown.name).colours;
-  if (shown.beside || isFirst) grid.classList.add("pairs");
+  }
+  if (shown.beside || hasColours(shown)) grid.classList.add("pairs");
   grid.setAttribute("role", "group");
-  grid.setAttribute("aria-label", `${shown.shape[0]} maps of ${shown.name}: arrow keys go among them, Enter enlarges one`);
+  named(grid, `${shown.shape[0]} maps: arrow keys go among them, Enter enlarges one`);
   grid.append(...shown.order.map((map) => tile(shown, map, open)));
   opened.append(place, grid);
-  walkTiles(grid, () => summary.focus());
+  walkTiles(grid, toSummary);
 }
 
 /** The colours, from the least number to the largest. */
@@ -421,6 +445,22 @@ for (const details of document.querySelectorAll(".layer"))
   details.addEventListener("toggle", () => details.open && openLayer(details));
 
 const rows = [...document.querySelectorAll(".net .row")];
+
+/** Its neighbour in the figure, the way an arrow key points. */
+function beside(row, key) {
+  const isHere = (each) => each.dataset.column === row.dataset.column;
+  const column = rows.filter(isHere);
+  const height = (each) => each.getBBox().y + each.getBBox().height / 2;
+  const gap = (each) => Math.abs(height(each) - height(row));
+  const others = rows.filter((each) => !isHere(each)).sort((one, other) => gap(one) - gap(other));
+  return {
+    ArrowDown: column[column.indexOf(row) + 1],
+    ArrowUp: column[column.indexOf(row) - 1],
+    ArrowLeft: others[0],
+    ArrowRight: others[0],
+  }[key];
+}
+
 for (const row of rows) {
   row.addEventListener("click", (event) => {
     event.preventDefault(); // which would take the focus away again
@@ -430,40 +470,33 @@ for (const row of rows) {
     details.scrollIntoView();
   });
   row.addEventListener("keydown", (event) => {
-    const beside = rows.filter((each) => each.dataset.column === row.dataset.column);
-    const others = rows.filter((each) => each.dataset.column !== row.dataset.column);
-    const middle = (each) => each.getBBox().y + each.getBBox().height / 2;
-    const nearest = others.sort((a, b) => Math.abs(middle(a) - middle(row)) - Math.abs(middle(b) - middle(row)))[0];
-    const to = {
-      ArrowDown: beside[beside.indexOf(row) + 1],
-      ArrowUp: beside[beside.indexOf(row) - 1],
-      ArrowLeft: nearest,
-      ArrowRight: nearest,
-    }[event.key];
+    const to = beside(row, event.key);
     if (!to) return;
     event.preventDefault();
     to.focus();
   });
 }
 
+const gradient = layer("by-pixels");
 const slope = byId("slope");
-const gradient = () => layer("by-pixels");
 
 /** The photograph dims where the gradient is small, and shines where it is large. */
 function paintSlope() {
-  const context = slope.getContext("2d");
-  const image = context.createImageData(WIDTH, HEIGHT);
-  for (let i = 0; i < WIDTH * HEIGHT; i++) {
-    const share = Math.sqrt(gradient().value(0, Math.floor(i / WIDTH), i % WIDTH) / (gradient().peak || 1));
-    image.data.set([240 * share, 228 * share, 66 * share, 225], 4 * i);
-  }
-  context.putImageData(image, 0, 0);
+  fillCanvas(slope, WIDTH, HEIGHT, (image) => {
+    for (let i = 0; i < WIDTH * HEIGHT; i++) {
+      const value = gradient.value(0, Math.floor(i / WIDTH), i % WIDTH);
+      const share = Math.sqrt(value / (gradient.peak || 1));
+      image.data.set([240 * share, 228 * share, 66 * share, 225], 4 * i);
+    }
+  });
 }
 
 byId("show-slope").addEventListener("change", (event) => {
   slope.hidden = !event.target.checked;
   if (!slope.hidden) paintSlope();
 });
+byId("stack").addEventListener("pointermove", (event) => {
+  tell(gradient, 0, ...under(event, photo, gradient));
+});
 
-byId("stack").addEventListener("pointermove", (event) => tell(gradient(), 0, ...under(event, photo, gradient())));
 if (location.hash.startsWith("#layer-")) byId(location.hash.slice(1))?.setAttribute("open", "");

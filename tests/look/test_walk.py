@@ -24,7 +24,7 @@ def in_float64(net, seed=0):
 NETS = {
     "towers": lambda: in_float64(tiny(dropout=0.4)),
     "fashion": lambda: in_float64(build("fashion", dropout=0.3)),
-    "torchvision's dropout": lambda: in_float64(tiny(dropout=0.0)),
+    "no dropout": lambda: in_float64(tiny(dropout=0.0)),
 }
 
 
