@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..data.span import Span
 from ..data.transforms import centre
 from ..device import Device
 from ..errors import ShapeError, UserError
 from ..graph import IMAGE
 from ..layers.loss import log_softmax
 from ..run import Run, check_images
+from ..viz.figure import pixels
 from ..words import printable, unknown
 from .fields import fields
 from .figure import crossing_rows, figure
@@ -27,16 +30,16 @@ MARK = b'<meta name="generator" content="minitorch_alexnet">'  # how a page begi
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training image near the photograph: (C, H, W) uint8, its class, and how far it is."""
+    """A training image near the photograph: (C, H, W), its class, and how far it is."""
 
-    pixels: np.ndarray
+    image: np.ndarray
     name: str
     distance: float
 
 
 def page(
     run: Run,
-    pixels: np.ndarray,
+    image: np.ndarray,
     photo: str,
     of: str = "",
     true: str = "",
@@ -44,26 +47,27 @@ def page(
 ) -> str:
     """One HTML page, whole in itself: what the net of a run makes of a photograph.
 
-    pixels: (C, H, W) uint8, as the run's training images are; of larger ones than the net reads,
-            the centre is shown. photo: its name
+    image: the photograph, (C, H, W), uint8 or on the training images' scale; of a larger one than
+           the net reads the centre is shown. photo: its name
     of: the class whose gradient by the pixels is shown; default: the likeliest
     true: the photograph's class, if it is known
     neighbours: looked at last, for finding them may take long
 
-    Raises UserError on unknown classes, outputs that are not finite, or without Jinja2, and
-    ShapeError on pixels that are no picture or no such as the net takes.
+    Raises UserError on unknown classes, outputs that are not finite, or without Jinja2, and on an
+    image that is no picture or no such as the net was trained on.
     """
     template = _template()
     net, names = run.net, run.class_names
     for name in of, true:
         if name and name not in names:
             raise UserError(unknown("class", name, names))
-    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3) or pixels.dtype != np.uint8:
-        raise ShapeError(
-            f"the page shows pictures (1 or 3, H, W) of uint8, got {pixels.shape} of {pixels.dtype}"
-        )
-    check_images(net, pixels.shape)
-    part = centre(pixels.shape, net.input_shape)(pixels)
+    if image.ndim != 3 or len(image) not in (1, 3):
+        raise ShapeError(f"the page shows pictures (1 or 3, H, W), got {image.shape}")
+    check_images(net, image.shape)
+    run.normalize.expect(Span.of(image[None]))
+    span = run.normalize.span
+    as_bytes = partial(pixels, ends=span and span.scale)
+    part = centre(image.shape, net.input_shape)(image)
     with np.errstate(all="ignore"):  # what is not finite is told of
         walk = Walk(net, run.normalize(part[None], net.device))
     values = _finite({name: Device("cpu").array(y)[0] for name, y in walk.values.items()})
@@ -84,7 +88,7 @@ def page(
         model=run.config.model,
         folder=printable(str(run.folder or "")),
         photo=printable(photo),
-        picture=picture(part),
+        picture=picture(as_bytes(part)),
         size=part.shape[1:],
         figure=drawing,
         sections=[section(net, name, values[name]) for name in drawing.names],
@@ -99,7 +103,7 @@ def page(
         crossings=crossing_rows(net),
         neighbours=[
             {
-                "picture": picture(near.pixels, "JPEG" if len(near.pixels) == 3 else "PNG"),
+                "picture": picture(as_bytes(near.image), "JPEG" if len(near.image) == 3 else "PNG"),
                 "name": printable(near.name),
                 "distance": near.distance,
             }

@@ -1,12 +1,17 @@
 """The page without a browser: its numbers against the net's own, and strangers' names in it."""
 
+import base64
+import io
 import sys
 
 import numpy as np
 import pytest
 from looked import Parsed, a_photo, a_run
+from PIL import Image
 from test_packed import unpacked
 
+from minitorch_alexnet.data.span import Span
+from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.errors import ShapeError, UserError
 from minitorch_alexnet.graph import IMAGE
 from minitorch_alexnet.layers import Copy, Dropout, LocalResponseNorm
@@ -193,8 +198,6 @@ def test_what_is_refused(small, monkeypatch):
             page(run, photo, "x", **unknown)
     with pytest.raises(ShapeError, match="pictures"):
         page(run, photo[:2], "x")
-    with pytest.raises(ShapeError, match="pictures"):
-        page(run, photo / 255, "x")
     with pytest.raises(ShapeError, match="takes images of 3×64×64"):
         page(run, photo[:, :50], "x")
     with monkeypatch.context() as patch:
@@ -204,6 +207,21 @@ def test_what_is_refused(small, monkeypatch):
     spoilt = run.net["conv3"].params["bias"].data
     monkeypatch.setattr(run.net["conv3"].params["bias"], "data", spoilt + np.float32(np.inf))
     with pytest.raises(UserError, match="conv3 gives nan or inf"):
+        page(run, photo, "x")
+
+
+def test_float_pictures_are_those_of_the_training_scale():
+    run = a_run("fashion", NAMES, channels=1)
+    photo = a_photo(run)
+    run.normalize = Normalize(run.normalize.mean / 255, 0.5, Span(0, 1))
+    parsed = Parsed(page(run, (photo / 255).astype(np.float32), "x"))
+    values, _ = unpacked(parsed.scene["layers"][IMAGE], (1, 28, 28))
+    wanted = (photo / 255 - run.normalize.mean) / 0.5
+    np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-5)
+    code = parsed.all("img")[0]["src"].split(",")[1]
+    with Image.open(io.BytesIO(base64.b64decode(code))) as image:
+        np.testing.assert_array_equal(np.asarray(image), photo[0])
+    with pytest.raises(UserError, match=r"0 … 255.*images / 255"):
         page(run, photo, "x")
 
 
