@@ -486,7 +486,7 @@ function paintSlope() {
     for (let i = 0; i < WIDTH * HEIGHT; i++) {
       const value = gradient.value(0, Math.floor(i / WIDTH), i % WIDTH);
       const share = Math.sqrt(value / (gradient.peak || 1));
-      image.data.set([240 * share, 228 * share, 66 * share, 225], 4 * i);
+      image.data.set([240 * share, 228 * share, 66 * share, 150 + 105 * share], 4 * i);
     }
   });
 }
