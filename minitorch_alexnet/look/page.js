@@ -93,7 +93,7 @@ function digits(value, count) {
 function told(layer, map, row, column) {
   const bound = layer.bound(map);
   const value = layer.value(map, row, column);
-  return bound ? `${digits(value, 5)} ± ${digits(bound, 2)}` : digits(value, 8);
+  return bound ? `${digits(value, 5)} ± ${digits(bound, 2)}` : digits(value, 7);
 }
 
 // ---- colours ------------------------------------------------------------------------------------
