@@ -58,6 +58,8 @@ class Arrow:
 
 @dataclass
 class Figure:
+    """All of it; headings: of the columns, towers or devices."""
+
     width: float
     height: float
     headings: list[str]
@@ -74,6 +76,7 @@ class Figure:
 
 
 def figure(net: Graph) -> Figure:
+    """A net's drawing: its rows in the graph's order."""
     nodes = with_image(net)
     headings, cells, edges = arranged(net)
     tops, lanes, bottom = _heights(cells, edges)

@@ -32,7 +32,7 @@ NOTES = {
     MaxPool2d: "Each place holds the largest value of its window.",
     Flatten: "The same numbers in one row.",
     Linear: f"Each unit is a weighted sum of all that it reads. A row holds {ACROSS} units.",
-    Concat: "The maps of both towers, one after the other.",
+    Concat: "All that it reads, one after the other.",
     Upsample: "Each value, repeated in a square.",
 }
 ONE_TO_ONE = (ReLU, Tanh, LocalResponseNorm, MaxPool2d, Copy, Upsample)  # map k is of map k
@@ -132,7 +132,7 @@ def _note(node: Node) -> str:
         if layer.rescale == "train":
             return f"{training}, and the others are divided by {1 - layer.p:g}; here all speak."
         return (
-            f"{training}; here all speak, each multiplied by {1 - layer.p:g}. Before above, after"
-            " below, on one scale."
+            f"{training}; here all speak, each multiplied by {1 - layer.p:g}: before and after, on"
+            " one scale."
         )
     return next((note for kind, note in NOTES.items() if isinstance(layer, kind)), "")

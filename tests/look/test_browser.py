@@ -16,6 +16,8 @@ from looked import a_photo, a_run
 from PIL import Image
 from screenshots import chromium, load, screenshot
 
+from minitorch_alexnet.config import Config
+from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.layers import Dropout, LocalResponseNorm
 from minitorch_alexnet.look import Neighbour, page
 from minitorch_alexnet.look.fields import fields
@@ -23,6 +25,8 @@ from minitorch_alexnet.look.gather import ACROSS
 from minitorch_alexnet.look.packed import EXACT
 from minitorch_alexnet.look.page import GRADIENT
 from minitorch_alexnet.look.walk import Walk
+from minitorch_alexnet.run import load_run
+from minitorch_alexnet.train import Trainer
 
 NAMES = ("cat", "dog", "</script>", "émeu 鳥")
 
@@ -52,10 +56,11 @@ class Opened:
         top, left = (photo.shape[1] - height) // 2, (photo.shape[2] - width) // 2
         there = np.s_[:, top : top + height, left : left + width]
         image = (photo[there].astype(np.float32) - run.normalize.mean[there])[None]
+        image /= np.float32(run.normalize.scale)
         _, kept = net.forward(image, train=False, keep=tuple(net.nodes))
         self.values = {name: y[0] for name, y in kept.items()} | {"image": image[0]}
-        slope = np.abs(Walk(net, image).gradient(1)).max(axis=0, keepdims=True)
-        self.values[GRADIENT] = slope
+        slope = Walk(net, image).gradient(1) / run.normalize.scale
+        self.values[GRADIENT] = np.abs(slope).max(axis=0, keepdims=True)
         self.fields = fields(net) | {GRADIENT: fields(net)["image"]}
         self.names = [each.get_attribute("data-layer") for each in self.fresh().all(".layer")]
 
@@ -171,10 +176,12 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def fashion(browser, tmp_path_factory):
-    return Opened(
-        browser, a_run("fashion", NAMES, channels=1), tmp_path_factory.mktemp("f") / "page.html"
-    )
+def fashion(browser, garments, tmp_path_factory):
+    """Of a run that was trained a little, and kept."""
+    folder = tmp_path_factory.mktemp("fashion")
+    dataset = ArrayDataset(garments.images, garments.labels % 4, NAMES)
+    Trainer(dataset, Config(epochs=2, batch_size=30, lr=0.02), folder / "run").fit()
+    return Opened(browser, load_run(folder / "run"), folder / "page.html")
 
 
 @pytest.fixture(scope="module")
