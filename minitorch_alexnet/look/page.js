@@ -165,13 +165,14 @@ function paintKernel(canvas, name, map) {
   }
   const across = Math.ceil(Math.sqrt(slices));
   const whole = across * (width + 1) - 1;
+  const most = kernel.reach(k);
   fillCanvas(canvas, whole, Math.ceil(slices / across) * (height + 1) - 1, (image) => {
     for (let slice = 0; slice < slices; slice++)
       for (let i = 0; i < width * height; i++) {
         const [row, column] = [Math.floor(i / width), i % width];
         const down = Math.floor(slice / across) * (height + 1) + row;
         const right = (slice % across) * (width + 1) + column;
-        shade(image, down * whole + right, weight(slice, row, column), kernel.reach(k));
+        shade(image, down * whole + right, weight(slice, row, column), most);
       }
   });
 }
@@ -237,6 +238,11 @@ function element(tag, properties, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
   return made;
+}
+
+/** The key alone; "" of those with which the browser goes back, say. */
+function keyOf(event) {
+  return event.altKey || event.ctrlKey || event.metaKey ? "" : event.key;
 }
 
 const named = (element, label) => element.setAttribute("aria-label", label);
@@ -306,7 +312,7 @@ function walkTiles(grid, leave) {
     for (const each of tiles) each.tabIndex = each === event.target ? 0 : -1;
   });
   grid.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") return leave();
+    if (keyOf(event) === "Escape") return leave();
     const top = tiles[0].offsetTop;
     const across = tiles.findIndex((each) => each.offsetTop !== top);
     const row = across < 0 ? tiles.length : across;
@@ -318,7 +324,7 @@ function walkTiles(grid, leave) {
       ArrowDown: here + row,
       Home: 0,
       End: tiles.length - 1,
-    }[event.key];
+    }[keyOf(event)];
     if (to === undefined) return;
     event.preventDefault();
     tiles[to]?.focus();
@@ -377,8 +383,8 @@ function view(shown, map, leave) {
       ArrowRight: [row, column + 1],
       ArrowUp: [row - 1, column],
       ArrowDown: [row + 1, column],
-    }[event.key];
-    if (event.key === "Escape") leave();
+    }[keyOf(event)];
+    if (keyOf(event) === "Escape") leave();
     else if (to) go(...to);
     else return;
     event.preventDefault();
@@ -470,7 +476,7 @@ for (const row of rows) {
     details.scrollIntoView();
   });
   row.addEventListener("keydown", (event) => {
-    const to = beside(row, event.key);
+    const to = beside(row, keyOf(event));
     if (!to) return;
     event.preventDefault();
     to.focus();
