@@ -358,7 +358,8 @@ function view(shown, map, leave) {
     return element("figure", { className: "large" }, stage, element("figcaption", {}, captions[i]));
   });
   const className = shown.isStrip ? "stages strips" : "stages";
-  const frame = element("div", { className, tabIndex: 0 }, ...kernelFigure(shown, map), ...figures);
+  const maps = element("div", { className: "maps" }, ...figures);
+  const frame = element("div", { className, tabIndex: 0 }, ...kernelFigure(shown, map), maps);
   frame.setAttribute("role", "application");
   named(frame, `${shown.label(map)}: arrow keys go from place to place, Escape leaves`);
 
