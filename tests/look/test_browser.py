@@ -314,6 +314,27 @@ def test_kernels_and_maps_have_their_colours(opened):
     opened.no_errors()
 
 
+def test_a_deeper_kernel_is_shown_in_slices(opened):
+    name = next(name for name in opened.names if name.startswith("conv2"))
+    opened.one("summary", opened.layer(name)).click()
+    first, *_, last = opened.wait(lambda: opened.all(".tile", opened.layer(name)))
+    opened.script("arguments[0].click()", last)
+    assert opened.all(".slices", opened.layer(name)) == []  # of the weakest it is not kept
+    opened.script("arguments[0].click()", first)
+    shown = opened.colours(opened.one(".slices canvas", opened.layer(name)))
+    kernel = opened.run.net[name].params["weight"].data[int(first.get_attribute("data-map"))]
+    across = int(np.ceil(np.sqrt(len(kernel))))
+    blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
+    for number, part in enumerate(kernel):
+        top, left = (6 * place for place in divmod(number, across))  # 5×5, and a gap
+        full = np.where((part < 0)[..., None], orange, blue)
+        wanted = 255 + np.abs(part / np.abs(kernel).max())[..., None] * (full - 255)
+        got = shown[top : top + 5, left : left + 5]
+        assert np.abs(got[..., :3] - wanted).max() <= 2.5
+        assert (got[..., 3] == 255).all()
+    opened.no_errors()
+
+
 def test_the_dark_has_its_own_colours(fashion):
     fashion.fresh(theme="dark")
     fashion.one("summary", fashion.layer("relu1")).click()
