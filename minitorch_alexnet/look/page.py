@@ -81,7 +81,8 @@ def page(
     drawing = figure(net)
     opened = layers(net, values, drawing.names)
     opened[net.last.name]["names"] = [*map(printable, names)]
-    slope = np.abs(walk.gradient(chosen) / run.normalize.scale).max(axis=0, keepdims=True)
+    by_pixels = walk.gradient(chosen) / run.normalize.scale.reshape(-1, 1, 1)
+    slope = np.abs(by_pixels).max(axis=0, keepdims=True)
     opened[GRADIENT] = numbers(slope, fields(net)[IMAGE])
     convolutions = sorted({*makers(net).values()} - {IMAGE})
     return template.render(

@@ -73,14 +73,16 @@ def test_every_value_is_the_nets(small):
 
 def test_the_gradient_on_the_page(small):
     run, photo, _ = small
-    run.normalize.scale = 4.0
+    scale = np.array([4.0, 2.0, 8.0])
+    run.normalize.scale = scale
     try:
         told = Parsed(page(run, photo, "x", of="dog")).scene["layers"][GRADIENT]
-        walked = Walk(run.net, seen(run, photo) / np.float32(4)).gradient(1)
+        x = seen(run, photo) / np.float32(scale.reshape(3, 1, 1))
+        walked = Walk(run.net, x).gradient(1)
     finally:
-        run.normalize.scale = 1.0
+        run.normalize.scale = np.asarray(1.0)
     values, bound = unpacked(told, (1, 64, 64))
-    wanted = np.abs(walked / 4).max(axis=0)
+    wanted = np.abs(walked / scale.reshape(3, 1, 1)).max(axis=0)
     assert (np.abs(values[0] - wanted) <= bound[0] + 1e-5 * wanted.max()).all()
 
 
