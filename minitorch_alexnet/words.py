@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 PLAIN = f"{string.ascii_letters}{string.digits}/._-"  # to any shell
 
+LISTED = 40  # of the names that would do: there are sets of a thousand classes
+
 COUNTS = {2: "two", 6: "six", 10: "ten"}
 
 
@@ -73,7 +75,7 @@ def unknown(kind: str, name, known: Iterable[str], others: str = "") -> str:
     """
     near = difflib.get_close_matches(str(name).lower(), known := list(known), 1, cutoff=0.75)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown {kind} {name!r}: expected one of {', '.join(known)}{others}{meant}"
+    return f"unknown {kind} {name!r}: expected one of {some_of(known, LISTED)}{others}{meant}"
 
 
 def command(*words) -> str:

@@ -39,6 +39,8 @@ DESCRIBED, NAMES = "tests/test_described.py", "tests/interchange/test_names.py"
 PIXELS, WEIGHTS = "tests/interchange/test_pixels.py", "tests/interchange/test_weights.py"
 IMPORTED = "tests/interchange/test_imported.py"
 ONNX_IN, ONNX_OUT = "tests/interchange/test_onnx_in.py", "tests/interchange/test_onnx_out.py"
+LOOK, PAGE = "tests/look", "tests/look/test_page.py"
+BROWSER, LOOKS = "tests/look/test_browser.py", "tests/cli/test_look.py"
 LONGEST = 180  # seconds: some bugs make a test run for ever, which is red, too
 # (file, what stands there, the bug in its place, the tests to ask)
 BUGS = [
@@ -162,7 +164,7 @@ BUGS = [
     ("layers/activation.py", "1 - y**2", "1 - y", "tests/layers/test_activation.py"),
     ("layers/activation.py", "1 - y**2", "1 + y**2", "tests/layers/test_activation.py"),
     ("layers/dropout.py", "dy * mask", "dy", "tests/layers/test_dropout.py"),
-    ("layers/dropout.py", "x * keep", "x * self.p", "tests/layers/test_dropout.py"),
+    ("layers/dropout.py", "mask = keep if", "mask = self.p if", "tests/layers/test_dropout.py"),
     ("layers/dropout.py", "else 1 / keep", "else 1 / self.p", "tests/layers/test_dropout.py"),
     ("layers/dropout.py", ">= self.p", "< self.p", "tests/layers/test_dropout.py"),
     # linear, flatten, join, upsample
@@ -709,6 +711,40 @@ BUGS = [
     ("cli/numbers.py", "if \"_\" in text or not text.isascii():", "if False:", "tests/cli/test_main.py"),
     ("config.py", "if not value <= most:", "if False:", "tests/test_config.py"),
     ("summary.py", "if len(set(row[\"devices\"].split(\" -> \"))) > 1", "if True", "tests/test_summary.py"),
+    # the page to look inside
+    ("look/fields.py", "starts = [stride * i - before", "starts = [stride * i", f"{LOOK}/test_fields.py"),
+    ("look/fields.py", "max(0, start + kernel)", "max(0, start) + kernel", f"{LOOK}/test_fields.py"),
+    ("look/fields.py", "(tuple(map(_union, *alike)) for alike in zip(*axes, strict=True))", "axes[0]", f"{LOOK}/test_fields.py"),
+    ("look/fields.py", "for _ in range(layer.scale_factor)", "for _ in range(layer.scale_factor + 1)", f"{LOOK}/test_fields.py"),
+    ("look/walk.py", "gradients[s] + dx if s in gradients else dx", "dx", f"{LOOK}/test_walk.py"),
+    ("look/walk.py", "dy[0, label] = 1", "dy[0, 0] = 1", f"{LOOK}/test_walk.py"),
+    ("look/walk.py", "train=False", "train=True", f"{LOOK}/test_walk.py"),
+    ("layers/dropout.py", "return x * mask, mask\n        if", "return x * mask, 1.0\n        if", f"{LOOK}/test_walk.py"),
+    ("look/walk.py", "with Device.of(dx).current():", "with node.device.current():", f"{LOOK}/test_walk.py"),
+    ("look/packed.py", "shares.round()", "shares", f"{LOOK}/test_packed.py"),
+    ("look/packed.py", "- low) / 255", "- low) / 256", f"{LOOK}/test_packed.py"),
+    ("look/packed.py", "pixels[0] if len(pixels) == 1", "pixels[0] if True", f"{LOOK}/test_packed.py"),
+    ("look/gather.py", "np.argsort(-maps.max", "np.argsort(maps.max", PAGE),
+    ("look/gather.py", "else order[:KEPT]", "else list(range(KEPT))", PAGE),
+    ("look/gather.py", "\"signed\": bool((maps < 0).any())", "\"signed\": True", PAGE),
+    ("look/page.py", "autoescape=True", "autoescape=False", PAGE),
+    ("look/page.py", "[*map(printable, names)]", "names", PAGE),
+    ("look/page.py", "gradient(chosen) / run.normalize.scale)", "gradient(chosen))", PAGE),
+    ("look/page.py", "if true and names.index(true) not in shown:", "if False:", PAGE),
+    ("look/page.py", "        if not np.isfinite(value).all():", "        if False:", PAGE),
+    ("look/page.py", "    check_images(net, image.shape)\n", "", PAGE),
+    ("look/figure.py", "edge.crossing[\"bytes_forward\"], edge.crossing[\"bytes_backward\"]", "edge.crossing[\"bytes_forward\"], edge.crossing[\"bytes_forward\"]", f"{LOOK}/test_figure.py"),
+    ("look/figure.py", "            y += _height(node)", "            y += STRIP", f"{LOOK}/test_figure.py"),
+    ("look/page.js", "this.low[map] + this.step[map] * one", "this.step[map] * one", f"{BROWSER} -k numpys"),
+    ("look/page.js", "view.getFloat32(4 * i, true)", "view.getFloat32(4 * i, false)", f"{BROWSER} -k units"),
+    ("look/page.js", "column = place % this.columns.length", "column = 0", f"{BROWSER} -k numpys"),
+    ("look/page.js", "event.preventDefault(); // which", "// which", f"{BROWSER} -k keys"),
+    ("look/page.js", "button.focus();", "", f"{BROWSER} -k keys"),
+    ("look/page.js", "(k, slice * height + row, column)", "(k, slice * height + column, row)", f"{BROWSER} -k kernels"),
+    ("look/page.js", "(slice % across) * (width + 1)", "(slice % across) * width", f"{BROWSER} -k slices"),
+    ("cli/runs.py", "path.is_file() and is_our_page(path)", "path.is_file()", LOOKS),
+    ("cli/runs.py", "        if arguments.data or arguments.data_dir:\n            raise\n", "", LOOKS),
+    ("cli/runs.py", "(place if place in trained.class_names else \"\")", "\"\"", LOOKS),
     ("cli/bench.py", "if max(most, timing.share) > 1:", "if timing.share > 1:", "tests/cli/test_bench.py"),
 ]  # fmt: skip
 

@@ -71,3 +71,10 @@ def test_what_was_meant(name, meant):
     told = unknown("fruit", name, ("apple", "pear"), ", or a nut")
     assert told.startswith(f"unknown fruit '{name}': expected one of apple, pear, or a nut")
     assert told.endswith(f"; did you mean {meant}?" if meant else "or a nut")
+
+
+def test_of_very_many_that_would_do_some_are_told():
+    names = [f"class {i}" for i in range(1000)]
+    told = unknown("class", "class 99x", names)
+    assert 10 < told.count("class ") < 60
+    assert told.endswith("…; did you mean class 99?")

@@ -1,6 +1,8 @@
-"""What to do with a finished run: minitorch-alexnet evaluate, predict, neighbours, filters"""
+"""What to do with a finished run: minitorch-alexnet evaluate, predict, neighbours, filters, look"""
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from ..data.photo import as_garment, as_photo, read_photo
 from ..data.transforms import centre
 from ..errors import DataError, UserError
 from ..evaluate import Evaluation, features, nearest
-from ..files import is_ours, write_figure
+from ..files import is_ours, write_figure, write_text
 from ..processes import processes
 from ..results import draw_filters, keep_classes
 from ..run import Run, load_run
@@ -51,6 +53,29 @@ def add_commands(add_command) -> None:
     )
     command = _add(add_command, "filters", filters, "Draw a run's first kernels (Figure 3).")
     command.add_argument("--out", metavar="FILE", help="default: filters.png in the run's folder")
+    command = _add(
+        add_command,
+        "look",
+        look,
+        "Make a page to look inside a run's net: what each layer makes of an image.",
+    )
+    command.add_argument("image", metavar="IMAGE", help="an image file of any kind")
+    _add_data(command)
+    command.add_argument(
+        "-o", "--out", metavar="FILE", help="a .html (default: look.html in the run's folder)"
+    )
+    command.add_argument(
+        "--of", default="", metavar="CLASS", help="whose gradient is shown; default: the likeliest"
+    )
+    command.add_argument(
+        "--true",
+        default="",
+        metavar="CLASS",
+        help="the image's own; default: its folder's name, if a class is called that",
+    )
+    command.add_argument(
+        "--top", type=whole, default=6, metavar="K", help="nearest training images to show"
+    )
 
 
 def _add(add_command, name, do, text, **options):
@@ -70,6 +95,10 @@ def _add_data(command) -> None:
 
 def _run_and_data(arguments) -> tuple[Run, data.Data]:
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
+    return trained, _data_of(trained, arguments)
+
+
+def _data_of(trained: Run, arguments) -> data.Data:
     name = arguments.data or trained.config.data
     if not name:
         raise UserError(
@@ -89,7 +118,7 @@ def _run_and_data(arguments) -> tuple[Run, data.Data]:
             f"{loaded.name} has images of {loaded.test.images.shape[1:]}, {arguments.folder} was"
             f" trained on {trained.normalize.mean.shape}"
         )
-    return trained, loaded
+    return loaded
 
 
 def evaluate_run(arguments) -> int:
@@ -190,9 +219,7 @@ def neighbours(arguments) -> int:
     _expect_files(trained)
     pixels = [_pixels(trained, path) for path in arguments.images]
     queries = np.concatenate([features(trained.net, _seen(trained, p)) for p in pixels])
-    (loader,) = trained.views(loaded.train)
-    batches = tqdm(loader, unit=" batches", disable=None, leave=False, dynamic_ncols=True)
-    distances, numbers = nearest(trained.net, queries, batches, arguments.top)
+    distances, numbers = _nearest(trained, loaded, queries, arguments.top)
     titles = []
     say("The nearest training images, by the distances between what the last layer reads:")
     for path, row, found in zip(arguments.images, distances, numbers, strict=True):
@@ -210,12 +237,73 @@ def neighbours(arguments) -> int:
     return 0
 
 
+def _nearest(trained: Run, loaded: data.Data, queries: np.ndarray, count: int) -> tuple:
+    """evaluate.nearest, among the training images."""
+    (loader,) = trained.views(loaded.train)
+    batches = tqdm(loader, unit=" batches", disable=None, leave=False, dynamic_ncols=True)
+    return nearest(trained.net, queries, batches, count)
+
+
 def filters(arguments) -> int:
     out = picture_path(arguments.out, Path(arguments.folder, "filters.png"))
     trained = load_run(arguments.folder, arguments.model, arguments.devices)
     write_figure(out, draw_filters(trained.net))
     say(f"Drawn in {out}")
     return 0
+
+
+def look(arguments) -> int:
+    from ..look import page  # matplotlib is slow to import
+
+    expect_within("--top", arguments.top, 0, 100)
+    out = _page_path(arguments.out, Path(arguments.folder, "look.html"))
+    trained = load_run(arguments.folder, arguments.model, arguments.devices)
+    _expect_files(trained)
+    pixels = _pixels(trained, arguments.image)
+    place = Path(os.path.abspath(arguments.image)).parent.name
+    true = arguments.true or (place if place in trained.class_names else "")
+    text = page(
+        trained,
+        pixels,
+        Path(arguments.image).name,
+        of=arguments.of,
+        true=true,
+        neighbours=_neighbours(trained, pixels, arguments),
+    )
+    write_text(out, text)
+    say(f"The page is {out}, {len(text.encode()) / 1e6:.1f} MB: open it in a browser.")
+    return 0
+
+
+def _page_path(asked: str | None, default: Path) -> Path:
+    """Where to write; UserError on another ending, or on what is no page of ours."""
+    from ..look import is_our_page
+
+    path = Path(asked or default)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--out must end with .html, got {path}")
+    if path.exists() and not (path.is_file() and is_our_page(path)):
+        raise UserError(f"{path} is there and no page of ours: name another with --out")
+    return path
+
+
+def _neighbours(trained: Run, pixels: np.ndarray, arguments) -> Iterator:
+    """The nearest training images, for the page; none, and why, where the run's data is gone."""
+    from ..look import Neighbour
+
+    if not arguments.top:
+        return
+    try:
+        train = (loaded := _data_of(trained, arguments)).train
+    except UserError as error:
+        if arguments.data or arguments.data_dir:
+            raise
+        say(f"The page will show no training images: {error}")
+        return
+    query = features(trained.net, _seen(trained, pixels))
+    (distances,), (numbers,) = _nearest(trained, loaded, query, arguments.top)
+    for i, distance in zip(numbers, distances, strict=True):
+        yield Neighbour(train.images[i], train.class_names[train.labels[i]], float(distance))
 
 
 def _bars(names, shares) -> None:

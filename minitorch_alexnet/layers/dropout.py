@@ -37,7 +37,8 @@ class Dropout(Layer):
         self.check(x)
         keep = 1 - self.p
         if not train:
-            return (x * keep if self.rescale == "test" else x), None
+            mask = keep if self.rescale == "test" else 1.0
+            return x * mask, mask
         if self.rng is None:
             raise UserError(f"{self!r}: it needs a generator to draw from: give it an rng")
         kept = array_module(x).asarray(self.rng.random(x.shape, np.float32) >= self.p)

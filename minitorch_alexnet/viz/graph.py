@@ -81,7 +81,7 @@ class Cell:
 
     @property
     def main(self) -> Node:
-        return next(filter(_has_box, self.nodes), self.nodes[0])
+        return next(filter(has_box, self.nodes), self.nodes[0])
 
     @property
     def x(self) -> float:
@@ -91,10 +91,10 @@ class Cell:
     def bands(self) -> list[Band]:
         bands, shape = [], None
         for node in self.nodes:
-            if _has_box(node):
+            if has_box(node):
                 bands.append(Band(node))
             else:
-                words = SLIM[type(node.layer)](node.layer)
+                (words,) = says(node, {})
                 last = bands[-1] if bands else Band(node)
                 longer = f"{last.words} · {words}"
                 fits = inches(longer + _times(node.shape), 8.5) < WIDTH - SOLID - 2 * PAD
@@ -141,22 +141,18 @@ def network(net: Graph) -> Figure:
     and what of its gradient comes back, in float32.
     """
     expect_graph(net, "network")
-    nodes = {IMAGE: Node(IMAGE, Layer(), (), net.input_shape, net.device, "")} | net.nodes
-    places = _places(nodes)
-    columns = sorted(dict.fromkeys(places.values()), key=lambda place: place[0])
-    cells, edges = _cells(net, nodes, {name: columns.index(p) for name, p in places.items()})
-    _set_levels(cells, edges)
+    nodes = with_image(net)
+    headings, cells, edges = arranged(net)
     bottom = _set_heights(cells, edges)
     notes = _notes(net, nodes)
 
-    width = MARGIN + len(columns) * (WIDTH + GUTTER) - GUTTER + MARGIN
+    width = MARGIN + len(headings) * (WIDTH + GUTTER) - GUTTER + MARGIN
     height = bottom + 0.55 + 0.2 * len(notes)
     # whatever rcParams say; the stubs have no "none"
     figure = Figure((width, height), DPI, layout="none")  # type: ignore[arg-type]
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
     axes.set_axis_off()
-    for i, (tower, device) in enumerate(columns):
-        heading = f"tower {tower}, {device}" if tower else device
+    for i, heading in enumerate(headings):
         look = {"ha": "center", "weight": "bold", "color": LEAVING[i % len(LEAVING)]}
         _write(axes, Cell(i).x + WIDTH / 2, HEAD / 2, heading, 11, **look)
     for edge in edges:
@@ -164,7 +160,7 @@ def network(net: Graph) -> Figure:
     largest = max(max(node.shape[1:], default=1) for node in nodes.values())
     for cell in cells:
         _draw_cell(axes, cell, nodes, largest)
-    kinds = {_kind(cell.main) for cell in cells}
+    kinds = {kind_of_box(cell.main) for cell in cells}
     for i, kind in enumerate(kind for kind in SHADES if kind in kinds):
         _draw_shade(axes, MARGIN + 1.35 * i, bottom + 0.1, 0.2, 0.14, SHADES[kind])
         _write(axes, MARGIN + 1.35 * i + 0.27, bottom + 0.17, kind, 8.5)
@@ -174,6 +170,21 @@ def network(net: Graph) -> Figure:
 
 
 # ---- what stands where -------------------------------------------------------------------------
+
+
+def with_image(net: Graph) -> dict[str, Node]:
+    """The net's nodes, and before them its input as if that were one."""
+    return {IMAGE: Node(IMAGE, Layer(), (), net.input_shape, net.device, "")} | net.nodes
+
+
+def arranged(net: Graph) -> tuple[list[str], list[Cell], list[Edge]]:
+    """The columns' headings, the cells, each in its column and on its level, and their edges."""
+    nodes = with_image(net)
+    places = _places(nodes)
+    columns = sorted(dict.fromkeys(places.values()), key=lambda place: place[0])
+    cells, edges = _cells(net, nodes, {name: columns.index(p) for name, p in places.items()})
+    _set_levels(cells, edges)
+    return [f"tower {t}, {device}" if t else device for t, device in columns], cells, edges
 
 
 def _places(nodes: dict[str, Node]) -> dict[str, tuple[str, str]]:
@@ -214,7 +225,7 @@ def _cells(net: Graph, nodes: dict[str, Node], column: dict[str, int]):
             or len(readers[node.sources[0]]) > 1
             or isinstance(node.layer, Copy)
             or cell.column != column[node.name]
-            or (_has_box(node) and _has_box(cell.main))
+            or (has_box(node) and has_box(cell.main))
         ):
             cell = Cell(column[node.name])
             cells.append(cell)
@@ -312,9 +323,11 @@ def _draw_cell(axes: Axes, cell: Cell, nodes: dict[str, Node], largest: int) -> 
             if band.reshapes:
                 _write(axes, right, middle, shape, 8.5, color="0.2", ha="right")
         else:
-            _draw_shade(axes, cell.x, y, WIDTH, band.height, SHADES.get(_kind(band.node), "0.88"))
+            _draw_shade(
+                axes, cell.x, y, WIDTH, band.height, SHADES.get(kind_of_box(band.node), "0.88")
+            )
             _draw_solid(axes, cell.x + SOLID / 2, middle, band.node.shape, largest)
-            lines = _says(band.node, nodes)
+            lines = says(band.node, nodes)
             first = middle - LINE * len(lines) / 2
             _write(axes, right, first, shape, 9, weight="bold", ha="right")
             room = right - x - PAD - inches(shape, 9, "bold")
@@ -347,23 +360,25 @@ def _draw_solid(axes: Axes, x: float, y: float, shape: tuple, largest: int) -> N
 # ---- words -------------------------------------------------------------------------------------
 
 
-def _has_box(node: Node) -> bool:
+def has_box(node: Node) -> bool:
     return type(node.layer) not in SLIM
 
 
-def _kind(node: Node) -> str:
-    if node.name == IMAGE or not _has_box(node):
+def kind_of_box(node: Node) -> str:
+    if node.name == IMAGE or not has_box(node):
         return ""
     if isinstance(node.layer, Conv2d):
         return "convolution"
     return "fully connected" if isinstance(node.layer, Linear) else "another layer"
 
 
-def _says(node: Node, nodes: dict[str, Node]) -> list[str]:
-    """A box's lines below its name: what the layer does, and what that costs."""
+def says(node: Node, nodes: dict[str, Node]) -> list[str]:
+    """A line or two: what a layer does, and what that costs; nothing of the image."""
     layer = node.layer
     if node.name == IMAGE:
         return []
+    if not has_box(node):
+        return [SLIM[type(layer)](layer)]
     if isinstance(layer, Conv2d):
         number, *size = layer.params["weight"].data.shape
         stride = "" if layer.stride == (1, 1) else f", stride {short(layer.stride)}"

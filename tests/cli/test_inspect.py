@@ -18,8 +18,8 @@ from minitorch_alexnet.models import build
 from minitorch_alexnet.workers import usable_cores
 
 COMMANDS = (
-    "train", "prepare", "evaluate", "predict", "neighbours", "filters", "reproduce", "bench",
-    "summary", "graph", "gradcheck", "doctor", "import", "export",
+    "train", "prepare", "evaluate", "predict", "neighbours", "filters", "look", "reproduce",
+    "bench", "summary", "graph", "gradcheck", "doctor", "import", "export",
 )  # fmt: skip
 
 

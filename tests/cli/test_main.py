@@ -54,7 +54,8 @@ def numeric():
 
 ARGUMENTS = {
     "evaluate": ["nowhere"], "predict": ["nowhere", "x"], "neighbours": ["nowhere", "x"],
-    "filters": ["nowhere"], "reproduce": ["depth", "--data", "silhouettes"], "bench": ["fashion"],
+    "filters": ["nowhere"], "look": ["nowhere", "x"], "bench": ["fashion"],
+    "reproduce": ["depth", "--data", "silhouettes"],
     "summary": ["fashion"], "graph": ["fashion"], "prepare": ["nowhere", "out"],
     "train": ["--data", "silhouettes"], "import": ["nowhere.onnx", "out"],
     "export": ["nowhere", "out.onnx"],

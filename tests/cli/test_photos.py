@@ -190,7 +190,7 @@ def test_names_that_are_no_text_work_everywhere(photographs, place, capsys, monk
     assert read_config(place / run).data == str(place / out)
     for command in "evaluate", "filters", ("train", "--resume"):
         assert call(*([command] if isinstance(command, str) else command), run) == 0
-    for command in "predict", "neighbours":
+    for command in "predict", "neighbours", "look":
         assert call(command, run, image) == 0
     assert call("train", *flags, "--data", out, "--from", run, "--out", "b") == 0
 

@@ -211,7 +211,7 @@ def of_arrays(tmp_path):
     return trainer
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "neighbours"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "neighbours", "look"])
 def test_a_run_on_arrays_is_told_what_to_do_in_python(of_arrays, refused, command):
     images = [] if command == "evaluate" else ["x.png"]
     Image.new("L", (28, 28)).save("x.png")
@@ -231,11 +231,11 @@ def test_a_run_on_arrays_is_tested_on_data_of_the_same_classes(of_arrays, capsys
     assert "on silhouettes, 40 test images: accuracy" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "neighbours", "filters"])
+@pytest.mark.parametrize("command", ["evaluate", "predict", "neighbours", "filters", "look"])
 def test_weights_that_are_not_finite(refused, copied, command):
     doctor_checkpoint(copied, set_to("weights/fc8.bias", np.full(10, np.nan, np.float32)))
     Image.new("L", (28, 28)).save("x.png")
-    images = ["x.png"] if command in ("predict", "neighbours") else []
+    images = ["x.png"] if command in ("predict", "neighbours", "look") else []
     assert "not finite" in refused(command, copied, *images)
 
 

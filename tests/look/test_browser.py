@@ -1,0 +1,393 @@
+"""The pages in Chromium, without a window: every layer is pointed at and walked through.
+
+What they show is held against NumPy's numbers of the same net.
+"""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+from looked import a_photo, a_run
+from PIL import Image
+from screenshots import chromium, load, screenshot
+
+from minitorch_alexnet.config import Config
+from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.layers import Dropout, LocalResponseNorm
+from minitorch_alexnet.look import Neighbour, page
+from minitorch_alexnet.look.fields import fields
+from minitorch_alexnet.look.gather import ACROSS
+from minitorch_alexnet.look.packed import EXACT
+from minitorch_alexnet.look.page import GRADIENT
+from minitorch_alexnet.look.walk import Walk
+from minitorch_alexnet.run import load_run
+from minitorch_alexnet.train import Trainer
+
+NAMES = ("cat", "dog", "</script>", "émeu 鳥")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """In CI it has to be there."""
+    if not os.environ.get("CI"):
+        pytest.importorskip("selenium")
+        if not shutil.which("chromedriver"):
+            pytest.skip("there is no chromedriver")
+    driver = chromium()
+    yield driver
+    driver.quit()
+
+
+class Opened:
+    """A run's page in the browser, and the numbers that it has to show."""
+
+    def __init__(self, driver, run, path):
+        self.driver, self.run = driver, run
+        photo = a_photo(run)
+        near = [Neighbour(a_photo(run, seed), "dog", seed) for seed in (2, 3)]
+        path.write_text(page(run, photo, "a photo.png", of="dog", neighbours=near), "utf-8")
+        self.address = path.as_uri()
+        net, (height, width) = run.net, run.net.input_shape[1:]
+        top, left = (photo.shape[1] - height) // 2, (photo.shape[2] - width) // 2
+        there = np.s_[:, top : top + height, left : left + width]
+        image = (photo[there].astype(np.float32) - run.normalize.mean[there])[None]
+        image /= np.float32(run.normalize.scale)
+        _, kept = net.forward(image, train=False, keep=tuple(net.nodes))
+        self.values = {name: y[0] for name, y in kept.items()} | {"image": image[0]}
+        slope = Walk(net, image).gradient(1) / run.normalize.scale
+        self.values[GRADIENT] = np.abs(slope).max(axis=0, keepdims=True)
+        self.fields = fields(net) | {GRADIENT: fields(net)["image"]}
+        self.names = [each.get_attribute("data-layer") for each in self.fresh().all(".layer")]
+
+    def fresh(self, width=1600, height=1000, theme="light"):
+        """Load it anew in a window of that size."""
+        load(self.driver, self.address, width, height, theme)
+        return self
+
+    def all(self, selector, inside=None):
+        return (inside or self.driver).find_elements("css selector", selector)
+
+    def one(self, selector, inside=None):
+        return (inside or self.driver).find_element("css selector", selector)
+
+    def layer(self, name):
+        return self.one(f"[data-layer='{name}']")
+
+    def script(self, code, *arguments):
+        return self.driver.execute_script(code, *arguments)
+
+    def press(self, *keys):
+        """On whatever has the focus."""
+        for key in keys:
+            self.driver.switch_to.active_element.send_keys(key)
+
+    def wait(self, done):
+        for _ in range(200):
+            if result := done():
+                return result
+            self.script("return new Promise((then) => setTimeout(then, 20))")
+        raise AssertionError("it did not come about")
+
+    def point_at(self, canvas, down, right):
+        """Move the mouse onto a canvas, to so large shares of its height and width."""
+        from selenium.webdriver import ActionChains
+
+        width, height = self.script(
+            "const canvas = arguments[0]; canvas.scrollIntoView({block: 'center'});"
+            "document.getElementById('place').textContent = '';"
+            "return [canvas.offsetWidth, canvas.offsetHeight]",
+            canvas,
+        )
+        dx, dy = round((right - 0.5) * width), round((down - 0.5) * height)
+        chain = ActionChains(self.driver, duration=0)
+        chain.move_to_element_with_offset(canvas, dx, dy).perform()
+        self.wait(lambda: self.script("return document.getElementById('place').textContent"))
+
+    def told(self):
+        """Where the readout says that we are (layer, index into its values), and all that it says.
+
+        The rest: {value, field: texts, frame: [y, x, height, width]}
+        """
+        told = self.script(
+            "const text = (id) => document.getElementById(id).textContent;"
+            "const frame = document.getElementById('field-over');"
+            "return {place: text('place'), value: text('value'), field: text('field'),"
+            "frame: ['y', 'x', 'height', 'width'].map((key) => +frame.getAttribute(key))}"
+        )
+        place = told.pop("place")
+        if found := re.fullmatch(r"(\S+), map (\d+), row (\d+), column (\d+)", place):
+            return found[1], tuple(map(int, found.groups()[1:])), told
+        if found := re.fullmatch(r"gradient, row (\d+), column (\d+)", place):
+            return GRADIENT, (0, *map(int, found.groups())), told
+        found = re.match(r"(\S+), unit (\d+)", place)
+        return found[1], (int(found[2]),), told
+
+    def check_told(self, name):
+        """What is told of a place of a layer is what NumPy has there; returns the place."""
+        layer, place, told = self.told()
+        assert layer == name
+        parts = told["value"].split(" (× ")[0].split(" → ")
+        node = self.run.net.nodes.get(name)
+        changes = node and isinstance(node.layer, LocalResponseNorm | Dropout)
+        assert len(parts) == (2 if changes else 1)
+        for shown, of in zip(parts[::-1], (name, changes and node.sources[0]), strict=False):
+            number, _, bound = shown.partition(" ± ")
+            wanted, values = self.values[of][place], self.values[of]
+            if values.size > EXACT and np.ptp(values[place[0]]):
+                assert bound
+            slack = 1e-4 * abs(wanted) + 1e-5 * np.abs(values).max()
+            assert abs(float(number) - wanted) <= 1.06 * float(bound or 0) + slack, (of, place)
+        self.check_field(name, place, told)
+        return place
+
+    def check_field(self, name, place, told):
+        """The frame on the photograph is the place's receptive field."""
+        rows, columns = self.fields[name].rows, self.fields[name].columns
+        flat = divmod(place[0] % (len(rows) * len(columns)), len(columns))
+        row, column = place[1:] if len(place) == 3 else flat
+        (top, bottom), (left, right) = rows[row], columns[column]
+        assert told["field"] == f"sees rows {top}–{bottom}, columns {left}–{right}"
+        assert told["frame"] == [top, left, bottom - top + 1, right - left + 1]
+
+    def colours(self, canvas):
+        """(H, W, 4), as painted."""
+        address = self.script("return arguments[0].toDataURL()", canvas)
+        with Image.open(io.BytesIO(base64.b64decode(address.split(",")[1]))) as image:
+            return np.asarray(image.convert("RGBA")).astype(int)
+
+    def no_errors(self):
+        """Nothing on the console since the page was loaded, and nothing asked of any network."""
+        assert self.driver.get_log("browser") == []
+        events = [
+            json.loads(row["message"])["message"] for row in self.driver.get_log("performance")
+        ]
+        asked = {
+            event["params"]["request"]["url"].partition(":")[0]
+            for event in events
+            if event["method"] == "Network.requestWillBeSent"
+        }
+        assert "file" in asked
+        assert asked <= {"file", "data"}
+
+
+@pytest.fixture(scope="module")
+def fashion(browser, garments, tmp_path_factory):
+    """Of a run that was trained a little, and kept."""
+    folder = tmp_path_factory.mktemp("fashion")
+    dataset = ArrayDataset(garments.images, garments.labels % 4, NAMES)
+    Trainer(dataset, Config(epochs=2, batch_size=30, lr=0.02), folder / "run").fit()
+    return Opened(browser, load_run(folder / "run"), folder / "page.html")
+
+
+@pytest.fixture(scope="module")
+def alexnet(browser, tmp_path_factory):
+    return Opened(browser, a_run("alexnet", NAMES), tmp_path_factory.mktemp("a") / "page.html")
+
+
+@pytest.fixture(params=["fashion", "alexnet"])
+def opened(request):
+    return request.getfixturevalue(request.param).fresh()
+
+
+def test_every_layer_opens_and_tells_numpys_numbers(opened):
+    rng = np.random.default_rng(0)
+    links = opened.all(".net .row")
+    assert [
+        link.get_dom_attribute("href").removeprefix("#layer-") for link in links
+    ] == opened.names[:-1]
+    for link, name in zip([*links, None], opened.names, strict=True):
+        layer = opened.layer(name)
+        if link:
+            opened.script("arguments[0].scrollIntoView({block: 'center'})", link)
+            link.click()
+        else:
+            opened.one("summary", layer).click()
+        assert layer.get_attribute("open")
+        value = opened.values[name]
+        strip = value.ndim == 1 or len(value) == 1
+        opened.wait(lambda layer=layer: opened.all(".opened > *", layer))
+        order = opened.script(
+            "return [...arguments[0].querySelectorAll('.tile')].map((tile) => +tile.dataset.map)",
+            layer,
+        )
+        assert len(order) == (0 if strip else len(value))
+        if not strip:
+            peaks = value.max(axis=(1, 2))[order]
+            assert (np.diff(peaks) <= 1e-5 * np.abs(value).max()).all()
+        for _ in range(2):
+            canvas = opened.script(
+                "const all = arguments[0].querySelectorAll(arguments[1]);"
+                "return all[Math.floor(arguments[2] * all.length)]",
+                layer,
+                ".large canvas" if strip else ".tile canvas:last-child",
+                rng.random(),
+            )
+            down, right = rng.uniform(0.02, 0.98, 2)
+            if value.ndim == 1:
+                down /= -(-len(value) // ACROSS)  # the last row of units may be short
+            opened.point_at(canvas, down, right)
+            place = opened.check_told(name)
+            if not strip:
+                middle = (np.array(place[1:]) + 0.5) / value.shape[1:]
+                near = 0.5 / np.array(value.shape[1:]) + 0.04  # a thumbnail's few pixels
+                assert (np.abs(middle - (down, right)) < near).all()
+        if value.ndim == 3:
+            layer.find_element("css selector", "summary").click()  # else the page grows without end
+    opened.no_errors()
+
+
+def test_keys_alone_do_it(opened):
+    first = opened.one(".net .row")
+    opened.script("arguments[0].focus()", first)
+    opened.press("\ue015")  # down
+    name = opened.driver.switch_to.active_element.get_dom_attribute("href").removeprefix("#layer-")
+    assert name == opened.names[1]
+    opened.press("\ue007")  # Enter
+    layer = opened.layer(name)
+    opened.wait(lambda: layer.get_attribute("open") and opened.all(".tile", layer))
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
+    opened.press("\ue004")  # Tab: the first tile, and the next Tab leaves the maps
+    tiles = opened.all(".tile", layer)
+    assert opened.driver.switch_to.active_element == tiles[0]
+    assert [tile.get_attribute("tabindex") for tile in tiles[:3]] == ["0", "-1", "-1"]
+    across = sum(tile.rect["y"] == tiles[0].rect["y"] for tile in tiles)
+    opened.press("\ue014", "\ue015")  # right, down
+    assert opened.driver.switch_to.active_element == tiles[1 + across]
+    opened.press("\ue010")  # End
+    assert opened.driver.switch_to.active_element == tiles[-1]
+    opened.press("\ue011", "\ue014")  # Home, right
+    opened.press("\ue007")
+    view = opened.one(".view .stages", layer)
+    assert opened.driver.switch_to.active_element == view
+    ring = opened.script("return getComputedStyle(arguments[0]).outlineWidth", view)
+    assert float(ring.removesuffix("px")) >= 2
+    map_ = int(tiles[1].get_attribute("data-map"))
+    opened.press("\ue015", "\ue015", "\ue014", "\ue015", "\ue014", "\ue012")  # and once left
+    assert opened.check_told(name) == (map_, 3, 1)
+    opened.press("\ue013", "\ue013", "\ue013", "\ue013")  # up, and it stays inside
+    assert opened.check_told(name) == (map_, 0, 1)
+    opened.press("\ue00c")  # Escape
+    assert opened.driver.switch_to.active_element == tiles[1]
+    assert opened.all(".view", layer) == []
+    opened.press("\ue00c")
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
+    opened.no_errors()
+
+
+def test_units_are_walked_through(opened):
+    layer = opened.layer("fc8")
+    opened.one("summary", layer).click()
+    opened.wait(lambda: opened.all(".stages", layer))
+    opened.script("arguments[0].focus()", opened.one(".stages", layer))
+    assert opened.check_told("fc8") == (0,)
+    opened.press(*4 * ["\ue014"])
+    assert opened.check_told("fc8") == (3,)
+    assert opened.one("#place").text.endswith(": émeu 鳥")
+    opened.press("\ue00c")
+    assert opened.driver.switch_to.active_element == opened.one("summary", layer)
+
+
+def test_kernels_and_maps_have_their_colours(opened):
+    name = opened.names[1]
+    opened.one("summary", opened.layer(name)).click()
+    tile = opened.wait(lambda: opened.all(".tile[aria-label*='largest']", opened.layer(name)))[2]
+    kernel, shown = opened.all("canvas", tile)
+    map_ = int(tile.get_attribute("data-map"))
+    weight = opened.run.net[name].params["weight"].data
+    grey = 127.5 + 127.5 * weight[map_].transpose(1, 2, 0) / np.abs(weight).max()
+    assert np.abs(opened.colours(kernel)[..., :3] - grey).max() <= 1
+    share = np.abs(opened.values[name][map_]) / np.abs(opened.values[name]).max()
+    white = np.full(3, 255)
+    blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
+    full = np.where((opened.values[name][map_] < 0)[..., None], orange, blue)
+    wanted = white + share[..., None] * (full - white)
+    assert np.abs(opened.colours(shown)[..., :3] - wanted).max() <= 2.5
+    opened.one("#own-scale").click()
+    share /= share.max()
+    wanted = white + share[..., None] * (full - white)
+    assert np.abs(opened.colours(shown)[..., :3] - wanted).max() <= 2.5
+    opened.no_errors()
+
+
+def test_a_deeper_kernel_is_shown_in_slices(opened):
+    name = next(name for name in opened.names if name.startswith("conv2"))
+    opened.one("summary", opened.layer(name)).click()
+    first, *_, last = opened.wait(lambda: opened.all(".tile", opened.layer(name)))
+    opened.script("arguments[0].click()", last)
+    assert opened.all(".slices", opened.layer(name)) == []  # of the weakest it is not kept
+    opened.script("arguments[0].click()", first)
+    shown = opened.colours(opened.one(".slices canvas", opened.layer(name)))
+    kernel = opened.run.net[name].params["weight"].data[int(first.get_attribute("data-map"))]
+    across = int(np.ceil(np.sqrt(len(kernel))))
+    blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
+    for number, part in enumerate(kernel):
+        top, left = (6 * place for place in divmod(number, across))  # 5×5, and a gap
+        full = np.where((part < 0)[..., None], orange, blue)
+        wanted = 255 + np.abs(part / np.abs(kernel).max())[..., None] * (full - 255)
+        got = shown[top : top + 5, left : left + 5]
+        assert np.abs(got[..., :3] - wanted).max() <= 2.5
+        assert (got[..., 3] == 255).all()
+    opened.no_errors()
+
+
+def test_the_dark_has_its_own_colours(fashion):
+    fashion.fresh(theme="dark")
+    fashion.one("summary", fashion.layer("relu1")).click()
+    silent = fashion.values["relu1"] == 0
+    both = np.flatnonzero(silent.any(axis=(1, 2)) & ~silent.all(axis=(1, 2)))
+    tile = f".tile[aria-label*='map {both[0]}, largest']"
+    (tile,) = fashion.wait(lambda: fashion.all(tile, fashion.layer("relu1")))
+    colours, silent = fashion.colours(fashion.one("canvas", tile)), silent[both[0]]
+    assert (colours[silent][:, :3] == [14, 17, 19]).all()
+    assert (colours[~silent][:, 2] > 19).any()
+    fashion.no_errors()
+
+
+def test_the_gradient_lies_over_the_photograph(opened):
+    box, canvas = opened.one("#show-slope"), opened.one("#slope")
+    assert not canvas.is_displayed()
+    box.click()
+    assert canvas.is_displayed()
+    assert canvas.rect == opened.one("#photo").rect
+    slope = opened.values[GRADIENT][0]
+    yellow = opened.colours(canvas)[..., 0]
+    strong, weak = slope > 0.5 * slope.max(), slope < 0.01 * slope.max()
+    assert yellow[strong].min() > yellow[weak].max()
+    box.click()
+    assert not canvas.is_displayed()
+
+
+def test_its_picture_can_be_taken(alexnet, tmp_path):
+    """What the README's screenshots are taken with: a map is open, and pointed at."""
+    for theme, ground in ("light", [246, 246, 244]), ("dark", [24, 28, 31]):
+        path = tmp_path / f"{theme}.png"
+        screenshot(alexnet.driver, alexnet.address, "conv2b", path, 1000, 700, theme)
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        assert pixels.shape == (700, 1000, 3)
+        assert list(pixels[-1, 2]) == ground
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 1000
+        assert alexnet.check_told("conv2b")[1:] == (13, 13)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_it_fits_any_width(opened, width):
+    opened.fresh(width, 800)
+    for name in opened.names[1:4] + opened.names[-3:]:
+        opened.script("arguments[0].open = true", opened.layer(name))
+    opened.wait(lambda: len(opened.all(".opened > *")) >= 6)
+    assert opened.script("return document.documentElement.scrollWidth") <= width
+    boxes = opened.script(
+        "return [...document.querySelectorAll('.net text')].map((text) => {"
+        "const box = text.getBoundingClientRect(); return [box.left, box.right, box.height]})"
+    )
+    left, right, height = np.array(boxes).T
+    assert height.min() >= 9
+    assert left.min() >= 0
+    assert right.max() <= width
+    opened.no_errors()
