@@ -8,6 +8,7 @@ each other and sums on the host; between GPUs NCCL sums, through CuPy.
 """
 
 import functools
+import importlib
 import importlib.util
 import os
 import sys
@@ -112,12 +113,12 @@ class Started(Processes):
         if array_module(x) is np:
             self._all.Allreduce(self._mpi.IN_PLACE, x)
             return lambda: None
-        return self._of(Device.of(x)).sum(x)
+        return self._of(Device.of(x), array_module(x).cuda).sum(x)
 
-    def _of(self, device: Device) -> "_NCCL":
+    def _of(self, device: Device, cuda) -> "_NCCL":
         """Who sums between this GPU and those that have its place in the other processes."""
         if device not in self._between_gpus:
-            self._between_gpus[device] = _NCCL(self, device)
+            self._between_gpus[device] = _NCCL(self, device, cuda)
         return self._between_gpus[device]
 
     def broadcast(self, value):
@@ -141,25 +142,38 @@ class Started(Processes):
 class _NCCL:
     """Sums between GPUs, one of each process, in a queue of their own: backward goes on."""
 
-    def __init__(self, processes: Processes, device: Device):
-        from cupy.cuda import Stream, nccl
-
-        self.nccl, self.device = nccl, device
+    def __init__(self, processes: Processes, device: Device, cuda):
+        self.device, self.nccl = device, _nccl()
         with device.current():
-            name = processes.broadcast(nccl.get_unique_id() if processes.rank == 0 else None)
-            self.all = nccl.NcclCommunicator(processes.size, name, processes.rank)
-            self.queue = Stream(non_blocking=True)
+            name = processes.broadcast(self.nccl.get_unique_id() if processes.rank == 0 else None)
+            self.all = self.nccl.NcclCommunicator(processes.size, name, processes.rank)
+            self.queue = cuda.Stream(non_blocking=True)
 
     def sum(self, x) -> Callable[[], None]:
-        kind = {"float32": self.nccl.NCCL_FLOAT32, "float64": self.nccl.NCCL_FLOAT64}[x.dtype.name]
+        kinds = {"float32": self.nccl.NCCL_FLOAT32, "float64": self.nccl.NCCL_FLOAT64}
+        kind, total, place = kinds[x.dtype.name], self.nccl.NCCL_SUM, x.data.ptr
         working = self.device.queue()
         with self.device.current():
-            self.queue.wait_event(working.record())
-            self.all.allReduce(
-                x.data.ptr, x.data.ptr, x.size, kind, self.nccl.NCCL_SUM, self.queue.ptr
-            )
+            self.queue.wait_event(working.record())  # x is there
+            self.all.allReduce(place, place, x.size, kind, total, self.queue.ptr)
             done = self.queue.record()
-        return lambda: working.wait_event(done)
+
+        def finish():
+            working.wait_event(done)
+            return x  # which is known until then
+
+        return finish
+
+
+def _nccl():
+    """CuPy's way to NCCL. UserError where NCCL is missing."""
+    try:
+        return importlib.import_module("cupy.cuda.nccl")
+    except ImportError as error:
+        raise UserError(
+            "between GPUs NCCL sums, and it is missing: pip install nvidia-nccl-cu12, or -cu13, as"
+            f" your CuPy is ({error})"
+        ) from error
 
 
 ALONE = Processes()

@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from small import tiny
+from strict import Array, state, strict_cupy
 
+from minitorch_alexnet.device import Device
+from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.layers import Parameter
-from minitorch_alexnet.processes import ALONE, Gradients, Processes, draw_for_all
+from minitorch_alexnet.processes import ALONE, Gradients, Processes, Started, draw_for_all
 
 TASKS = Path(__file__).with_name("together.py")
 MPIEXEC = [shutil.which("mpiexec") or "mpiexec", "-n"]
@@ -224,6 +228,78 @@ def test_gradients_become_the_mean_over_all(monkeypatch):
     assert mirror.sums == 2
     for p, mean in zip(parameters, wanted, strict=True):
         np.testing.assert_array_equal(p.grad, mean)
+
+
+@pytest.fixture
+def nccl(monkeypatch):
+    """CuPy's nccl, which checks what it is asked for, and adds up two processes with the same."""
+    asked = []
+
+    class Communicator:
+        def __init__(self, size, name, rank):
+            assert (size, name, rank) == (2, "a name", 0)
+            self.device = state.devices[-1]
+
+        def allReduce(self, there, back, size, kind, op, queue):
+            x = arrays[there]
+            assert there == back
+            assert state.devices[-1] == self.device == x._id
+            assert (size, kind, op) == (x.size, f"nccl {x.dtype}", "sum")
+            asked.append((queue, x.nbytes))
+            x._host *= 2
+
+    arrays: dict = {}
+
+    def data(x):
+        arrays[id(x)] = x
+        return SimpleNamespace(ptr=id(x))
+
+    stand_in = SimpleNamespace(
+        get_unique_id=lambda: "a name",
+        NcclCommunicator=Communicator,
+        NCCL_FLOAT32="nccl float32",
+        NCCL_FLOAT64="nccl float64",
+        NCCL_SUM="sum",
+    )
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", stand_in)
+    monkeypatch.setattr(Array, "data", property(data), raising=False)
+    with strict_cupy():
+        yield asked
+
+
+class OnGPUs(Started):
+    """The first of two, without MPI."""
+
+    def __init__(self):
+        self.rank, self.size, self._between_gpus = 0, 2, {}
+
+    def broadcast(self, value):
+        return value
+
+
+def test_between_gpus_nccl_sums(nccl):
+    gradients = Gradients(OnGPUs())
+    gradients.weight = 0.25
+    parameters, wanted = [], []
+    for number, dtype in ((0, np.float32), (1, np.float32), (1, np.float64), (0, np.float32)):
+        x = np.random.default_rng(number).standard_normal((3, 2)).astype(dtype)
+        p = Parameter(Device(f"cuda:{number}").array(x))
+        p.grad = Device(f"cuda:{number}").array(x)
+        parameters.append(p)
+        wanted.append(x / 2)
+    gradients.take(parameters)
+    gradients.finish()
+    assert [size for _, size in nccl] == [2 * 24, 24, 48]  # a buffer a GPU and dtype
+    for p, mean in zip(parameters, wanted, strict=True):
+        assert Device.of(p.grad) == Device.of(p.data)
+        np.testing.assert_array_equal(Device("cpu").array(p.grad), mean)
+
+
+def test_without_nccl_it_says_what_to_install(nccl, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy.cuda.nccl", None)
+    x = Device("cuda:0").array(np.ones(3, np.float32))
+    with pytest.raises(UserError, match="pip install nvidia-nccl"):
+        OnGPUs().sum(x)
 
 
 def test_masks_are_rows_of_the_whole_batchs():
