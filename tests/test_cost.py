@@ -1,10 +1,11 @@
-"""benchmarks/cost.py against numbers worked out by hand."""
+"""benchmarks/cost.py, and what scale.py makes of it, against numbers worked out by hand."""
 
 import math
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minitorch_alexnet.graph import Graph
@@ -13,6 +14,7 @@ from minitorch_alexnet.models import build
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import cost
+import scale
 from cost import Link, Split, Work
 
 LINK = Link(bandwidth=1000, latency=0.5)
@@ -141,3 +143,26 @@ def test_nothing_comes_back_to_the_image():
     net.add("fc1", Linear(72, 3))
     assert cost.split_of(net, with_image=True) == Split(4 * 72, 1)
     assert cost.split_of(net) == Split(0, 0)
+
+
+# ---- what scale.py makes of it ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_a_link_is_found_by_its_sums(devices):
+    link = Link(2e9, 1e-3)
+    sums = np.array([[cost.ring_seconds(size, devices, link) for size in scale.SIZES]])
+    found = scale.fitted(np.concatenate([sums, 3 * sums, sums]), devices)
+    assert found.bandwidth == pytest.approx(link.bandwidth)
+    assert found.latency == pytest.approx(link.latency, rel=1e-3)  # the least size, too, takes time
+
+
+def test_published_figures_by_hand():
+    """108 million images in 5 days, 432,000 s, on two: 125 a second each; in 6 days: 104.17."""
+    net = build("alexnet-merged", seed=None)
+    table = scale.published_table(net, Split(0, 0))
+    rates = [row.split(" | ")[4] for row in table if "201" in row]
+    assert rates == ["104 to 125", "190", "495", "2,641"]
+    # 128,116,700 images in 660 s on 1024; 121,710,865 in 240 s on 1024, in 90 s on 512
+    together = 410.2 * scale.V100
+    assert together == pytest.approx(121_710_865 / 90)
