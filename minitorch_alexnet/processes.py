@@ -89,7 +89,12 @@ class Started(Processes):
                 f"this is one of {_started()} processes, but mpi4py is missing, by which they would"
                 " find each other: pip install 'minitorch_alexnet[mpi]'"
             )
-        from mpi4py import MPI
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:  # it is of another MPI, or there is none
+            raise UserError(
+                f"mpi4py finds no MPI ({error}): pip install 'minitorch_alexnet[mpi]' brings MPICH"
+            ) from error
 
         self._mpi, self._all = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._all.rank, self._all.size

@@ -283,7 +283,8 @@ def test_between_gpus_nccl_sums(nccl):
     parameters, wanted = [], []
     for number, dtype in ((0, np.float32), (1, np.float32), (1, np.float64), (0, np.float32)):
         x = np.random.default_rng(number).standard_normal((3, 2)).astype(dtype)
-        p = Parameter(Device(f"cuda:{number}").array(x))
+        p = Parameter(x)
+        p.data = Device(f"cuda:{number}").array(x)
         p.grad = Device(f"cuda:{number}").array(x)
         parameters.append(p)
         wanted.append(x / 2)
