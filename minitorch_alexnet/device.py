@@ -112,7 +112,8 @@ class Device:
         way.keep(pinned, arrived)
 
         def arrive():
-            working.wait_event(arrived)
+            with self.current():  # whose null stream it may be
+                working.wait_event(arrived)
             return y
 
         return arrive

@@ -164,7 +164,8 @@ class _NCCL:
             done = self.queue.record()
 
         def finish():
-            working.wait_event(done)
+            with self.device.current():  # whose null stream it may be
+                working.wait_event(done)
             return x  # which is known until then
 
         return finish
