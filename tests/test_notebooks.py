@@ -34,6 +34,7 @@ BUGS = {
     "08-two-devices": ("layers/join.py", "dy[:, a:b]", "dy[:, : b - a]"),
     "09-data": ("data/transforms.py", "np.sqrt(variances.clip(0))", "variances"),
     "10-alexnet-on-fashion": ("layers/linear.py", "dy.sum(axis=0)", "dy.mean(axis=0)"),
+    "11-many-machines": ("processes.py", "(share.stop - share.start) / batch", "1 / self.size"),
 }
 
 EXERCISE_CELLS = ("exercise", "check", "solution")
