@@ -46,7 +46,7 @@ def towers():
 def trainer(folder=None):
     """161 images in batches of 32: the last batch is of one, for two or three processes."""
     data = silhouettes.load("train", count=179)
-    config = Config(epochs=3, batch_size=32, lr=0.02, augment=True)
+    config = Config(epochs=3, batch_size=32, lr=0.005, augment=True)
     return Trainer(data, config, folder, net=towers(), processes=processes())
 
 
