@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -20,6 +21,7 @@ from .device import Device, array_module
 from .errors import UserError
 from .layers import Parameter
 
+HEARD = 0.5  # seconds in which mpiexec hears what was said last
 BUFFER_BYTES = 32 * 1024 * 1024  # of gradients that travel together
 
 
@@ -85,16 +87,18 @@ class Started(Processes):
 
     def __init__(self):
         if importlib.util.find_spec("mpi4py") is None:
-            raise UserError(
+            _end_before(
                 f"this is one of {_started()} processes, but mpi4py is missing, by which they would"
                 " find each other: pip install 'minitorch_alexnet[mpi]'"
             )
         try:
             from mpi4py import MPI
         except (ImportError, RuntimeError) as error:  # it is of another MPI, or there is none
-            raise UserError(
-                f"mpi4py finds no MPI ({error}): pip install 'minitorch_alexnet[mpi]' brings MPICH"
-            ) from error
+            first = str(error).splitlines()[0]
+            _end_before(
+                f"mpi4py finds no MPI here ({first}): install it and its MPI into this Python,"
+                " pip install 'minitorch_alexnet[mpi]'"
+            )
 
         self._mpi, self._all = MPI, MPI.COMM_WORLD
         self.rank, self.size = self._all.rank, self._all.size
@@ -140,6 +144,7 @@ class Started(Processes):
     def abort(self, status):
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(HEARD)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI has nothing to add
         self._all.Abort(status)
 
@@ -185,14 +190,30 @@ def _nccl():
 ALONE = Processes()
 
 
+def _said(*names: str) -> int:
+    """The number that mpiexec says by one of these, MPICH's word or Open MPI's; or 0."""
+    return next((int(v) for name in names if (v := os.environ.get(name, "")).isdecimal()), 0)
+
+
 def _started() -> int:
-    """How many processes mpiexec says that it has started, by MPICH's word or Open MPI's; or 1."""
-    return int(os.environ.get("PMI_SIZE") or os.environ.get("OMPI_COMM_WORLD_SIZE") or 1)
+    """How many processes mpiexec has started."""
+    return _said("PMI_SIZE", "OMPI_COMM_WORLD_SIZE") or 1
+
+
+def _end_before(text: str) -> None:
+    """UserError, in the first process of each machine; the others end without a word."""
+    if _said("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK"):
+        sys.exit(2)
+    raise UserError(text)
 
 
 @functools.cache
 def processes() -> Processes:
-    """This process among those that mpiexec has started; MPI is not imported if it is alone."""
+    """This process among those that mpiexec has started; MPI is not imported if it is alone.
+
+    An error that nobody catches ends all of them. That sys.exit does so, too, takes
+    `mpiexec -n 4 python -m mpi4py script.py`.
+    """
     return Started() if _started() > 1 else ALONE
 
 

@@ -52,7 +52,8 @@ class Trainer:
          says of model, size, devices, init and dropout counts for nothing
     validation: the data set to watch it on; default: a part of the first, held out
     processes: those that share the work (see processes.py). Each makes its Trainer, with the same
-               arguments; the first one alone has the folder
+               arguments, and whatever one calls of it, fit, validate, test, resume or save, all
+               call; the first one alone has the folder
     Raises UserError if config, net and data sets do not fit together.
 
     epoch, batch: how many whole epochs, and batches of the next one, are done
@@ -97,11 +98,14 @@ class Trainer:
             fingerprint(dataset),
             getattr(dataset, "whites", {}),
         )
+        _expect_same(processes, run)
         self.taken: list[str] = []
         if config.source and not resumable:
             source = load_run(config.source)
             self.taken = start_from(source, net, dataset.class_names)
             run.normalize = used_to(source, normalize)
+        if processes.size > 1 and not resumable:
+            net.load_state_dict(processes.broadcast(net.state_dict()))
         freeze(net, config.freeze, self.taken)
         self._tf32 = config.tf32 and any(device.kind == "cuda" for device in net.devices)
         if config.tf32 and not (self._tf32 or resumable):
@@ -125,6 +129,7 @@ class Trainer:
         self.sgd = SGD(net.named_parameters(), config.lr, config.momentum, config.weight_decay)
         self.schedule = SCHEDULES[config.schedule](config)
         self.epoch, self.finished, self.stopping = 0, False, False
+        self._asked = False
         self._fitting, self._kept = False, (0, 0)
         self.history: list[dict] = []
         self.seconds = self._saved_at = 0.0  # spent training, in all sessions
@@ -157,15 +162,16 @@ class Trainer:
             )
         with self.run.lock, self._alone():
             self._claim_folder()
-            self._agreed(save=False)
+            self._agreed()
             while not (self.finished or self.stopping):
                 self._learn_epoch(on_step)
                 if not self.stopping:
                     self._end_epoch()
                     self._tell(on_epoch)
+                    self._agreed()
             if self.stopping:
                 self._keep()
-            self.stopping = False
+            self._asked = self.stopping = False
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -189,10 +195,11 @@ class Trainer:
                 now = time.perf_counter()
                 self.seconds, clock = self.seconds + now - clock, now
                 self._tell(on_step)
-                if self._agreed(self._unsaved_seconds() > SAVE_SECONDS) and not self.stopping:
-                    self._keep()
+                save = self._agreed(self._unsaved_seconds() > SAVE_SECONDS)
                 if self.stopping:
                     return
+                if save:
+                    self._keep()
 
     def _what_fits(self) -> str:
         """What to do where a batch has no room."""
@@ -231,9 +238,9 @@ class Trainer:
         done = self.batch * self.config.batch_size
         return min(self.config.batch_size, len(self.train_loader.dataset) - done)
 
-    def _agreed(self, save: bool) -> bool:
-        """Does one of the processes want to save? And all stop that one of them has asked to."""
-        self.stopping, save = self.processes.any(self.stopping, save)
+    def _agreed(self, save: bool = False) -> bool:
+        """Does one of the processes want to save? And all stop if one of them was asked to."""
+        self.stopping, save = self.processes.any(self._asked, save)
         if self.stopping or save:
             self._read_progress()
         return save
@@ -320,14 +327,15 @@ class Trainer:
 
     def stop(self) -> None:
         """Ask fit to save and return after the step it is in, or before its first."""
-        self.stopping = True
+        self._asked = True
 
     def save(self) -> None:
         """Write the run's folder. Raises UserError if there is none, or it holds another run."""
-        if not self.folder:
+        if not (self.folder or self.processes.rank):
             raise UserError("a run without a folder keeps nothing: give Trainer a folder")
         with self.run.lock:
             self._claim_folder()
+            self._read_progress()
             self._keep()
 
     def _claim_folder(self) -> None:
@@ -387,7 +395,8 @@ class Trainer:
             or batch > len(self.train_loader)
             or not progress["correct"] <= progress["seen"] == seen
         ):
-            raise CheckpointError(f"{self.run.path} tells of more than this training can have done")
+            where = self.run.path if self.folder else "the checkpoint"
+            raise CheckpointError(f"{where} tells of more than this training can have done")
 
     def extend(self, epochs: int) -> None:
         """Let the training have so many epochs in all. Raises UserError if as many are done.
@@ -488,6 +497,17 @@ def _expect_trainable(dataset, config, net, validation) -> None:
         raise UserError(f"there is one class alone, {dataset.class_names[0]}: nothing to tell")
     if validation is not None and validation.class_names != dataset.class_names:
         raise UserError("the validation set has other classes than the training set")
+
+
+def _expect_same(processes: Processes, run: Run) -> None:
+    """UserError unless all processes have been given the same to train on, in the same way."""
+    labels, mean = run.images
+    config = replace(run.config, devices="", data="", data_dir=None)
+    kinds = [device.kind for device in run.net.devices]
+    given = {"configs": config, "images": (labels, mean.tobytes()), "kinds of devices": kinds}
+    for rank, theirs in enumerate(all_given := processes.gather(given)):
+        if differing := [name for name in given if theirs[name] != all_given[0][name]]:
+            raise UserError(f"processes 0 and {rank} have different {' and '.join(differing)}")
 
 
 def _hold_out(dataset: ArrayDataset | ImageFolder, config: Config) -> tuple:

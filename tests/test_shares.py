@@ -8,6 +8,7 @@ import pytest
 from small import RAW, photographs, tiny
 from strict import Array, state, strict_cupy
 
+from minitorch_alexnet.cli.bar import Bar
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.loader import Loader
 from minitorch_alexnet.data.transforms import Normalize
@@ -185,6 +186,12 @@ def test_a_loader_picks_its_own_images_of_each_batch():
     for number, batch in enumerate(batches):
         assert [label for theirs in found for label in theirs[number]] == batch
     assert [batches[-1] for batches in found] == [[last]] * 3  # two of them for company
+
+
+def test_a_bar_waits_for_what_several_read_together():
+    trainer = Trainer(photographs(), RAW, net=tiny())
+    with Bar(total=3, disable=True) as bar:
+        bar.step(trainer)  # on GPUs nothing is read before the twentieth step
 
 
 def test_a_test_is_shared_out():

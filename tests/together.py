@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,47 @@ def experiment(folder):
     small.images, small.epochs = 60, 1
     noise = Data("noise", silhouettes.load("train", count=80), silhouettes.load("test", count=30))
     Reproduction(small, noise, folder, seeds=2, processes=processes()).go()
+
+
+def stop(folder):
+    """The last one is asked to stop, by itself or by another thread; all say where they are."""
+    learning, last = trainer(), processes().rank == processes().size - 1
+    when = os.environ["STOP"]
+    ask = learning.stop if last else lambda: None
+    if when == "thread":
+        asking = threading.Thread(target=lambda: (time.sleep(0.3), ask()))
+        asking.start()
+        learning.fit(on_step=lambda t: time.sleep(0.1))
+        asking.join()
+    elif when == "before":
+        ask()
+        learning.fit()
+    else:
+        learning.fit(**{f"on_{when}": lambda t: ask()})
+    where = processes().gather((learning.epoch, learning.batch, learning.finished))
+    assert len(set(where)) == 1, where
+    assert not learning.finished
+    learning.fit()
+    assert learning.finished
+    assert learning.steps == 18
+
+
+def save(folder):
+    """All save, and go on in another training."""
+    learning = trainer(folder / "run")
+    learning.fit(on_step=lambda t: t.save() or t.stop())
+    again = trainer(folder / "run")
+    assert again.resume()
+    assert again.steps == 1
+    again.fit()
+
+
+def differ(folder):
+    """One of them has something else: what DIFFER says."""
+    odd, what = processes().rank == 1, os.environ["DIFFER"]
+    data = silhouettes.load("train", count=150 if odd and what == "images" else 179)
+    config = Config(batch_size=32, seed=int(odd and what == "configs"))
+    Trainer(data, config, net=towers(), processes=processes())
 
 
 def fail(folder):

@@ -28,6 +28,8 @@ class Bar(tqdm):
         if time.monotonic() - self.told < 0.2:  # a GPU must stop and think to tell its loss
             return
         trainer.read_progress()
+        if not trainer.seen:  # of several processes, which read together
+            return
         self.told = time.monotonic()
         loss, accuracy = trainer.loss_sum / trainer.seen, trainer.correct / trainer.seen
         epoch = f"epoch {trainer.epoch + 1}/{trainer.config.epochs}"

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..processes import Processes
 from ..workers import set_threads, usable_cores, usual_threads
 
-LATER = 1.0  # seconds: what they all have found, process 0 says meanwhile, and ends the others
+LATER = 1.5  # seconds: what they all have found, process 0 says meanwhile, and ends the others
 
 
 def settle(together: Processes, argv: list[str], arguments) -> None:
@@ -28,9 +28,8 @@ def settle(together: Processes, argv: list[str], arguments) -> None:
                 "the processes were started with different options. Process 0:"
                 f" {' '.join(words[0])}; process {rank}: {' '.join(theirs)}"
             )
-    cores = _cores(together)
     if arguments.threads is None:
-        set_threads(min(len(cores), usual_threads()))
+        set_threads(min(len(_cores(together)), usual_threads()))
 
 
 def _cores(together: Processes) -> list[int]:

@@ -124,9 +124,10 @@ def train(arguments) -> int:
         if arguments.resume and trainer.resume():
             _go_on(trainer, arguments.epochs)
         if not trainer.finished and not _fit(trainer):
+            start = f"mpiexec -n {together.size} " if together.size > 1 else ""
             say(
                 f"Stopped in epoch {trainer.epoch + 1} after batch {trainer.batch}; all is saved."
-                f"\nGo on with:  {command('train', '--resume', folder)}"
+                f"\nGo on with:  {start}{command('train', '--resume', folder)}"
             )
             return 130
         test = keep_results(trainer, loaded.test)
@@ -150,13 +151,13 @@ def _go_on(trainer: Trainer, epochs: int | None) -> None:
 def _fit(trainer: Trainer) -> bool:
     """Train, with a bar; did it come to the end?"""
     _announce(trainer)
-    if trainer.processes.rank:
-        with first_ctrl_c(trainer.stop):
-            trainer.fit()
-        return trainer.finished
-    with Bar.of(trainer) as bar, first_ctrl_c(trainer.stop), warnings.catch_warnings():
+    with first_ctrl_c(trainer.stop), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the trainer says where it overflowed
-        trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
+        if trainer.processes.rank:
+            trainer.fit()
+        else:
+            with Bar.of(trainer) as bar:
+                trainer.fit(on_step=bar.step, on_epoch=bar.epoch)
     return trainer.finished
 
 
@@ -279,7 +280,8 @@ def _announce(trainer: Trainer) -> None:
     images = len(dataset) * (config.epochs - trainer.epoch)
     if 3 * sum(trainer.net.multiply_adds().values()) * images > LONG:
         seconds, memory = trainer.estimate()
-        say(f"This will take about {duration(seconds)} and {memory / 1e9:.1f} GB of memory.")
+        each = " in each" if size > 1 else ""
+        say(f"This will take about {duration(seconds)} and {memory / 1e9:.1f} GB of memory{each}.")
 
 
 def _conclude(trainer: Trainer, part: str, test: Evaluation) -> None:
