@@ -1,4 +1,4 @@
-"""What tests/test_processes.py has mpiexec run: python together.py TASK FOLDER."""
+"""What tests/test_many_processes.py has mpiexec run: python together.py TASK FOLDER."""
 
 import os
 import sys
