@@ -1,5 +1,8 @@
 """Graphs of others against onnxruntime: whole nets, each layer, and what is refused."""
 
+import itertools
+import tracemalloc
+
 import numpy as np
 import onnx
 import pytest
@@ -281,6 +284,131 @@ def test_numbers_that_scale_the_image_are_its_pixels(tmp_path):
     assert tuple(normalize.span) == (0, 255)
 
 
+@pytest.mark.parametrize("kind", ["Sub", "Mul", "Cast"])
+def test_steps_on_the_image_take_no_memory(tmp_path, kind):
+    """40 of them, of small numbers, held 40 images in float64."""
+    node = {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+    names = ["x", *(f"v{i}" for i in range(12)), "y"]
+    nodes = [
+        helper.make_node(kind, [a] if node else [a, "one"], [b], **node)
+        for a, b in itertools.pairwise(names)
+    ]
+    nodes[-1] = helper.make_node("MaxPool", [names[-2]], ["y"], kernel_shape=(2000, 2000))
+    constants = [] if node else [as_tensor(np.float32(1), "one")]
+    model = as_model(nodes, constants, (1, 3, 2000, 2000), kind=TensorProto.UINT8)
+    tracemalloc.start()
+    read_onnx(saved(model, tmp_path))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 3 * 2000 * 2000 * 8
+
+
+def test_many_steps_on_the_image_are_refused(tmp_path):
+    nodes = [helper.make_node("Sub", ["x", "mean"], [f"v{i}"]) for i in range(40)]
+    nodes.append(helper.make_node("Flatten", ["v39"], ["y"]))
+    model = as_model(nodes, [row("mean", 2, 3, 4)], (1, 2, 3, 4))
+    with pytest.raises(CheckpointError, match="more than 16 nodes scale the image"):
+        read_onnx(saved(model, tmp_path))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 1), (1, 1, 1, 4), (1, 1, 4, 1, 1)])
+def test_numbers_along_the_width_are_no_bias(tmp_path, shape):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    model = as_model(nodes, [row("w", 4, 2, 2, 2), row("b", *shape)], ("n", 2, 5, 5))
+    with pytest.raises(CheckpointError, match=r"must be \(1, 4, 1, 1\)"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_column_is_no_bias_of_rows(tmp_path):
+    nodes = [FLAT, *(helper.make_node(k, *v) for k, v in PRODUCT.items())]
+    model = as_model(nodes, [row("w", 24, 5), row("b", 5, 1)], (5, 2, 3, 4))
+    with pytest.raises(CheckpointError, match=r"must be \(1, 5\)"):
+        read_onnx(saved(model, tmp_path))
+
+
+PRODUCT = {"MatMul": (["rows", "w"], ["a"]), "Add": (["a", "b"], ["y"])}
+ALIASES = {
+    "twice": ["Add a b y", "Relu a c"],
+    "Identity": ["Identity a o", "Add o b y", "Relu a c"],
+    "AveragePool": ["AveragePool a o", "Add o b y", "Relu a c"],
+    "read by both names": ["Identity a o", "Add a b y", "Relu o c"],
+    "Identity of it later": ["Add a b y", "Identity a o", "Relu o c"],
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_a_sum_of_what_others_read_too_is_no_bias(tmp_path, name):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"])]
+    for told in ALIASES[name]:
+        kind, *inputs, output = told.split()
+        options = {"kernel_shape": (1, 1)} if kind == "AveragePool" else {}
+        nodes.append(helper.make_node(kind, inputs, [output], **options))
+    nodes.append(helper.make_node("Concat", ["y", "c"], ["z"], axis=1))
+    constants = [row("w", 4, 2, 2, 2), row("b", 4, 1, 1)]
+    model = as_model(nodes, constants, ("n", 2, 5, 5), outputs=("z",))
+    with pytest.raises(CheckpointError, match=r"\(Add\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_sum_beside_the_output_is_no_bias(tmp_path):
+    nodes = [FLAT, *(helper.make_node(k, *v) for k, v in PRODUCT.items())]
+    model = as_model(nodes, [row("w", 24, 5), row("b", 5)], ("n", 2, 3, 4), outputs=("a",))
+    with pytest.raises(CheckpointError, match=r"\(Add\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_sum_behind_another_name_alone_is_a_bias(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Identity", ["a"], ["o"]),
+        helper.make_node("Add", ["o", "b"], ["p"]),
+        helper.make_node("Add", ["p", "b"], ["y"]),
+    ]
+    compare(tmp_path, nodes, [row("w", 4, 2, 2, 2), row("b", 4, 1, 1)], (2, 5, 5))
+
+
+@pytest.mark.parametrize("number", [1.0, 0.5, 0.7, 0.999999])
+def test_a_factor_is_the_papers_dropout(tmp_path, number):
+    nodes = [FLAT, helper.make_node("Mul", ["rows", "k"], ["y"])]
+    net = compare(tmp_path, nodes, [as_tensor(np.float32(number), "k")], (2, 3, 4))
+    assert list(net.nodes) == ["flatten0", "drop0"]
+
+
+@pytest.mark.parametrize("number", [1.5e-6, 0.12345678, np.ones((1, 1, 1)), 0.0, -0.5, 1.5, np.nan])
+def test_factors_that_are_no_share_are_refused(tmp_path, number):
+    nodes = [FLAT, helper.make_node("Mul", ["rows", "k"], ["y"])]
+    model = as_model(nodes, [as_tensor(np.float32(number), "k")], ("n", 2, 3, 4))
+    with pytest.raises(CheckpointError, match=r"node 1 \(Mul\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.UINT8])
+def test_a_cast_says_the_pixels_of_bytes_alone(tmp_path, kind):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["a"], ["y"]),
+    ]
+    pixels = read_onnx(saved(as_model(nodes, [], ("n", 3, 3, 4), kind=kind), tmp_path))[1]
+    if kind == TensorProto.FLOAT:
+        assert pixels is None
+    else:
+        assert (pixels.mean == 0).all() and (pixels.scale == 1).all()
+
+
+def test_twenty_seven_towers(tmp_path):
+    nodes = [helper.make_node("Conv", ["x", f"w{i}"], [f"a{i}"]) for i in range(27)]
+    nodes.append(helper.make_node("Concat", [f"a{i}" for i in range(27)], ["y"], axis=-3))
+    constants = [row(f"w{i}", 1, 2, 2, 2) for i in range(27)]
+    with pytest.raises(CheckpointError, match=r"\(Conv\): 27 layers with weights"):
+        read_onnx(saved(as_model(nodes, constants, ("n", 2, 3, 4)), tmp_path))
+    nodes, constants = [*nodes[1:27], nodes[27]], constants[1:]
+    del nodes[-1].input[0]
+    compare(tmp_path, nodes, constants, (2, 3, 4))
+
+
 # ---- weights beside the file ---------------------------------------------------------------------
 
 
@@ -356,7 +484,7 @@ REFUSED = {
     "a kernel of one axis": ([("Conv", "x w")], [row("w", 1, 2, 3)], "kernels must be"),
     "channels": ([("Conv", "x w")], [row("w", 1, 4, 2, 2)], "expected 4 input channels"),
     "groups": ([("Conv", "x w", {"group": 2})], [row("w", 3, 1, 2, 2)], "groups must divide"),
-    "bias": ([("Conv", "x w b")], [row("w", 3, 2, 2, 2), row("b", 2)], "bias must be"),
+    "bias": ([("Conv", "x w b")], [row("w", 3, 2, 2, 2), row("b", 2)], r"must be \(3,\)"),
     "no constant": ([("Relu", "x"), ("Conv", "v0 v0")], [], "must be a constant"),
     "auto_pad": ([("MaxPool", "x", {"kernel_shape": (2, 2), "auto_pad": "MORE"})], [], "MORE"),
     "columns": ([("MaxPool", "x", {"kernel_shape": (2, 2), "storage_order": 1})], [], "storage"),
