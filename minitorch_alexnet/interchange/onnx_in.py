@@ -13,6 +13,7 @@ from ..errors import CheckpointError, UserError
 from ..files import MAKER, parse_json
 from ..graph import Graph
 from .names import load_weights
+from .onnx_constants import fold
 from .onnx_file import OnnxFile
 from .onnx_maker import Maker
 from .onnx_nodes import READERS, Said
@@ -45,11 +46,14 @@ def read_onnx(path: Path) -> tuple[Graph, Normalize | None, tuple[str, ...] | No
 def _read(made: Maker, node, number: int) -> None:
     """One node more. Its errors get its name."""
     try:
-        read = READERS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
+        if node.output[0] in made.values or made.file.is_constant(node.output[0]):
+            raise UserError(f"it gives {node.output[0]}, which there is already")
+        ours = node.domain in ("", "ai.onnx")
+        if ours and fold(made, node):
+            return
+        read = READERS.get(node.op_type) if ours else None
         if not read:
             raise UserError(f"there is no such layer here, but {', '.join(READERS)}")
-        if node.output[0] in made.values:
-            raise UserError(f"it gives {node.output[0]}, which there is already")
         said = Said(made.file, node)
         value = read(made, node, said)
         said.expect_read()

@@ -38,6 +38,7 @@ class Maker:
     """Our net in the making, node by node of theirs.
 
     values: by the names that they have in the file;  weights: by those of our parameters
+    folded: bytes of constants that were worked out of others
     """
 
     def __init__(self, file: OnnxFile):
@@ -46,6 +47,7 @@ class Maker:
         one = np.ones((file.input_shape[0], 1, 1))
         self.values = {file.image: Value(pixels=(0 * one, one) if file.bytes else None)}
         self.weights: dict[str, np.ndarray] = {}
+        self.folded = 0
         self._readers = Counter(name for node in file.nodes for name in node.input)
         self._readers[file.output] += 1
         self._stages = _stages(file)

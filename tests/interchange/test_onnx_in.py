@@ -11,7 +11,7 @@ from onnx_graphs import as_model, as_tensor, caffes, run
 
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
-from minitorch_alexnet.interchange import import_file, onnx_file
+from minitorch_alexnet.interchange import import_file, onnx_constants, onnx_file
 from minitorch_alexnet.interchange.onnx_in import read_onnx
 from minitorch_alexnet.run import load_run
 
@@ -407,6 +407,118 @@ def test_twenty_seven_towers(tmp_path):
     nodes, constants = [*nodes[1:27], nodes[27]], constants[1:]
     del nodes[-1].input[0]
     compare(tmp_path, nodes, constants, (2, 3, 4))
+
+
+def worked_out(opset):
+    """x.view(x.size(0), -1), as PyTorch's exporter writes it."""
+    axes = {"axes": (0,)} if opset < 13 else {}
+    return [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["n"], axis=0),
+        helper.make_node("Unsqueeze", ["n"] if axes else ["n", "axis"], ["ns"], **axes),
+        helper.make_node("Concat", ["ns", "rest"], ["rows"], axis=0),
+        helper.make_node("Reshape", ["x", "rows"], ["y"]),
+    ]
+
+
+SHAPES = [
+    as_tensor(np.int64(0), "first"),
+    as_tensor(np.array([0]), "axis"),
+    as_tensor(np.array([-1]), "rest"),
+]
+
+
+@pytest.mark.parametrize("opset", [9, 12, 13, 17])
+def test_rows_of_a_shape_that_is_worked_out(tmp_path, opset):
+    net = compare(tmp_path, worked_out(opset), SHAPES, (2, 3, 4), opset)
+    assert made_of(net) == {"flatten0": "Flatten()"}
+
+
+def test_rows_as_many_as_a_shape_begins_with(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["ns"], start=0, end=1),
+        helper.make_node("Concat", ["ns", "rest"], ["rows"], axis=0),
+        helper.make_node("Reshape", ["x", "rows"], ["y"], allowzero=1),
+    ]
+    assert list(compare(tmp_path, nodes, SHAPES[2:], (2, 3, 4), 17).nodes) == ["flatten0"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "target", "taken"),
+    [(1, (1, -1), True), (4, (4, -1), True), (4, (4, 24), True), (4, (1, -1), False),
+     (4, (2, -1), False), (1, (-1, -1), False), ("n", (1, -1), False)],
+)  # fmt: skip
+def test_rows_of_so_many_images(tmp_path, batch, target, taken):
+    rows = as_tensor(np.array(target, np.int64), "rows")
+    node = helper.make_node("Reshape", ["x", "rows"], ["y"])
+    path = saved(as_model([node], [rows], (batch, 2, 3, 4)), tmp_path)
+    if not taken:
+        with pytest.raises(CheckpointError, match=r"\(Reshape\)"):
+            read_onnx(path)
+        return
+    net, *_ = read_onnx(path)
+    x = np.random.default_rng(0).standard_normal((batch, 2, 3, 4), np.float32)
+    np.testing.assert_array_equal(net(x), run(onnx.load(path), x))
+
+
+def test_weights_that_are_turned_and_cast_first(tmp_path):
+    weight = np.random.default_rng(0).standard_normal((5, 24)).astype(np.float16)
+    nodes = [
+        FLAT,
+        helper.make_node("Transpose", ["w"], ["a"], perm=(1, 0)),
+        helper.make_node("Cast", ["a"], ["v"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["rows", "v"], ["y"]),
+    ]
+    net = compare(tmp_path, nodes, [as_tensor(weight, "w")], (2, 3, 4))
+    np.testing.assert_array_equal(net.state_dict()["fc1.weight"], weight.astype(np.float32))
+    del nodes[1].attribute[:]
+    compare(tmp_path, nodes, [as_tensor(weight, "w")], (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "word"),
+    [
+        ("Concat", {"axis": 0}, "more than 64 numbers"),
+        ("Cast", {"to": TensorProto.STRING}, "its to is 8"),
+        ("Transpose", {"perm": (0, 0)}, "do not fit"),
+        ("Transpose", {"slope": 1}, "slope is not known"),
+        ("Sin", {}, "no such layer"),
+    ],
+)
+def test_constants_that_are_not_worked_out(tmp_path, kind, options, word):
+    node = helper.make_node(kind, ["w"] * (1 + (kind == "Concat")), ["v"], **options)
+    model = as_model([node, FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+    with pytest.raises(CheckpointError, match=rf"\({kind}\): .*{word}"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_constants_that_are_worked_out_over_and_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_constants, "MOST_FOLDED", 8 * 120 * 3)
+    for count in (3, 4):
+        nodes = [helper.make_node("Identity", ["w"], [f"v{i}"]) for i in range(count)]
+        model = as_model([*nodes, FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+        path = saved(model, tmp_path)
+        if count == 3:
+            read_onnx(path)
+    with pytest.raises(CheckpointError, match=r"node 3 \(Identity\): .* bytes in all"):
+        read_onnx(path)
+
+
+def test_a_constant_that_there_is_already(tmp_path):
+    nodes = [helper.make_node("Identity", ["w"], ["v"]) for _ in range(2)]
+    model = as_model([*nodes[1:], FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+    model.graph.node.insert(0, nodes[0])
+    with pytest.raises(CheckpointError, match="gives v, which there is already"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_the_opset_under_both_its_names(tmp_path):
+    model = as_model([FLAT], [], ("n", 2, 3, 4), outputs=("rows",))
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 13))
+    read_onnx(saved(model, tmp_path))
+    model.opset_import[-1].version = 12
+    with pytest.raises(CheckpointError, match=r"opset is 1\d and 1\d, expected 7 to 21"):
+        read_onnx(saved(model, tmp_path))
 
 
 # ---- weights beside the file ---------------------------------------------------------------------
