@@ -12,6 +12,7 @@ from ..described import MOST_VALUES, expect_modest
 from ..errors import CheckpointError, UserError
 from ..files import MAKER, parse_json
 from ..graph import Graph
+from ..run import check_images
 from .names import load_weights
 from .onnx_constants import fold
 from .onnx_file import OnnxFile
@@ -19,8 +20,8 @@ from .onnx_maker import Maker
 from .onnx_nodes import READERS, Said
 
 
-def read_onnx(path: Path) -> tuple[Graph, Normalize | None, tuple[str, ...] | None]:
-    """The net with its weights; its pixels and its classes, if the file says them.
+def read_onnx(path: Path) -> tuple[Graph, Normalize | None, dict]:
+    """The net with its weights; its pixels, if the file says them; what a file of ours tells.
 
     Softmax, at the end, is left out: a net gives logits. Dropout stays, for whoever trains on.
     Raises CheckpointError, naming the node, on what a Graph cannot be.
@@ -36,11 +37,20 @@ def read_onnx(path: Path) -> tuple[Graph, Normalize | None, tuple[str, ...] | No
         raise CheckpointError(f"its output {file.output} is not what its last layer gives")
     expect_modest(net)
     load_weights(net, net.join(made.weights))
-    names = None
-    if file.model.producer_name == MAKER:
-        said = {entry.key: entry.value for entry in file.model.metadata_props}
-        names = tuple(parse_json(said["class_names"]))
-    return net, made.normalize(), names
+    said = {entry.key: entry.value for entry in file.model.metadata_props}
+    told = parse_json(said[MAKER]) if MAKER in said else {}
+    return net, made.normalize(_sides(net, told)), told
+
+
+def _sides(net: Graph, told: dict) -> tuple[int, int] | None:
+    """The photographs' height and width, of whose middle the net reads."""
+    if not told:
+        return None
+    height, width = told["sides"]
+    if type(height) is not int or type(width) is not int:
+        raise CheckpointError("the sides of its photographs must be whole numbers")
+    check_images(net, (net.input_shape[0], height, width))
+    return height, width
 
 
 def _read(made: Maker, node, number: int) -> None:

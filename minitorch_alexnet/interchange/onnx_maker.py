@@ -101,7 +101,7 @@ class Maker:
         return tower in twins or "" in twins or (not tower and bool(twins))
 
     def read_once(self, value: Value) -> bool:
-        """Does one node alone read it, by whichever of its names? Each further name has a reader."""
+        """Does one node alone read it, by any of its names? Each further name has a reader."""
         names = [name for name, other in self.values.items() if other.node == value.node]
         return sum(self._readers[name] for name in names) == len(names)
 
@@ -110,12 +110,15 @@ class Maker:
         if value.pixels is not self._pixels.pixels:
             raise UserError("it reads the image on another scale than a node before it")
 
-    def normalize(self) -> Normalize | None:
-        """The pixels that the net reads; None if the graph does nothing to them."""
+    def normalize(self, sides: tuple[int, int] | None) -> Normalize | None:
+        """The pixels that the net reads; None if the graph does nothing to them.
+
+        sides: as_prepared's
+        """
         if self._pixels is None or self._pixels.pixels is None:
             return None
         shift, scale = self._pixels.pixels
-        mean = as_prepared(np.broadcast_to(shift, self.graph.input_shape))
+        mean = as_prepared(np.broadcast_to(shift, self.graph.input_shape), sides)
         return Normalize(mean, scale.ravel(), BYTES if self.file.bytes else None)
 
 

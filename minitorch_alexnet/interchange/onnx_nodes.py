@@ -248,7 +248,9 @@ def _rescaled(net: Maker, value: Value, kind: str, number: np.ndarray) -> Value:
     if not np.isfinite(number).all():
         raise UserError("its numbers hold nan or inf")
     if kind in ("Add", "Sub"):
-        return replace(value, pixels=(shift + (number if kind == "Sub" else -number) * scale, scale))
+        return replace(
+            value, pixels=(shift + (number if kind == "Sub" else -number) * scale, scale)
+        )
     each = number[:, :1, :1]
     if (number != each).any() or not (each > 0).all():
         raise UserError("the image's scale must be a number above 0 a channel")

@@ -1,5 +1,6 @@
 """minitorch-alexnet import and export, and every command on what was imported."""
 
+import re
 import shutil
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import safetensors.numpy
 from command import COLOURS, call, listed, picture
 from onnx_graphs import caffes
+from PIL import Image
 
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.interchange import import_file
@@ -74,6 +76,18 @@ def test_predict_and_evaluate(copy, prepared, photographs, capsys, refused):
     assert call("evaluate", copy, "--data", prepared) == 0
     assert "imported on " in capsys.readouterr().out
     assert "brought no images: --data" in refused("evaluate", copy)
+
+
+def test_photographs_are_warped_as_caffe_does_it(copy, place, capsys):
+    wide = np.random.default_rng(0).integers(0, 256, (40, 400, 3), np.uint8)
+    Image.fromarray(wide).save(place / "wide.png")
+    assert call("predict", copy, "wide.png") == 0
+    told = re.findall(r"([\d.]+)%", capsys.readouterr().out)
+    found = load_run(copy)
+    side = found.normalize.mean.shape[1]
+    pixels = np.asarray(Image.fromarray(wide).resize((side, side), Image.Resampling.LANCZOS))
+    (best,) = found.predict(pixels.transpose(2, 0, 1)).best(3)
+    assert told == [f"{share:.2%}"[:-1] for _, share in best]
 
 
 def test_neighbours_filters_graph_summary(copy, prepared, photographs, capsys):
