@@ -267,9 +267,7 @@ def load_run(
         net.load_state_dict(under("weights/", arrays))
         images = meta["images"], arrays["images/mean"]
         whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
-        resized = check_resized(
-            meta.get("resized", Run.resized)
-        )  # up to version 0.2 there was none
+        resized = check_resized(meta.get("resized", Run.resized))  # nor was there this
         return Run(folder, config, net, normalize, names, images, whites, resized)
 
 

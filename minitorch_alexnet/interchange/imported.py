@@ -78,11 +78,11 @@ def import_file(
         normalize = brought.normalize or PIXELS[pixels].normalize(net.input_shape)
         if pixels in PIXELS and PIXELS[pixels].blue_first:
             read_red_first(net)
-        known = PIXELS[pixels].resized if pixels in PIXELS else brought.resized
+        resized = PIXELS[pixels].resized if pixels in PIXELS else brought.resized
     names = _told_apart(_lines(classes, count) if classes else own)
     config = Config("small-set", model=brought.model, data="", crops=1)
     images = "", np.zeros_like(normalize.mean)
-    run = Run(folder, config, net, normalize, names, images, resized=known)
+    run = Run(folder, config, net, normalize, names, images, resized=resized)
     with run.lock:
         _expect_new(folder)  # still
         run.save_net()
