@@ -51,7 +51,8 @@ def import_file(
     model: the one of models/ whose weights they are; by default the one whose names and shapes
            they have. An .onnx says itself what its layers are.
     classes: a text file, a name a line; default: those in the file, or numbers
-    pixels: one of PIXELS; default: what goes with the net. A file of ours says it itself.
+    pixels: one of PIXELS; default: what goes with the net. A file of ours says it itself. With
+            them comes how photographs are brought to size.
 
     Returns the run, and what its pixels are. Raises CheckpointError, naming the tensor or the
     node, on what cannot be read or is another net's, UserError if the folder holds something.

@@ -50,7 +50,7 @@ def _shortest(number: float) -> float:
 
 Read = Callable[[Maker, Any, Said], Value]
 
-MOST_STEPS = 16  # nodes between the image and the first layer: each may hold an image
+MOST_STEPS = 8  # nodes between the image and the first layer: each may hold an image
 ALONE = "here numbers scale the image, are a layer's bias or dropout's share, alone"
 
 # ---- the layers --------------------------------------------------------------------------------

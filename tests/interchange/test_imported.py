@@ -223,12 +223,19 @@ def test_of_two_at_once_the_first_to_end_stays(garment_weights, tmp_path, monkey
     assert load_run(tmp_path / "run").class_names == ("0", "1", "2", "3")
 
 
-def test_names_that_are_told_apart_are_told_apart_from_all(garment_weights, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "apart"),
+    [
+        (("a", "a", "a (1)", "a"), ("a", "a (1)", "a (1) (2)", "a (3)")),
+        (("a (2)", "a", "a", "b"), ("a (2)", "a", "a (3)", "b")),
+    ],
+)
+def test_names_are_told_apart_from_all_others(garment_weights, tmp_path, names, apart):
     classes = tmp_path / "classes.txt"
-    classes.write_bytes("\ufeffa\na\na (1)\na\n".encode())  # with a byte order mark
+    classes.write_text("\n".join(names), "utf-8-sig")  # as Windows writes it
     import_file(garment_weights, tmp_path / "run", classes=classes)
     found = load_run(tmp_path / "run")
-    assert found.class_names == ("a", "a (1)", "a (1) (2)", "a (3)")
+    assert found.class_names == apart
     found.predict(np.zeros((2, 28, 28), np.uint8))
 
 
