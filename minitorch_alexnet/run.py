@@ -266,8 +266,9 @@ def load_run(
         net = net or _net_of(config, trained, names, normalize.mean.shape, meta)
         net.load_state_dict(under("weights/", arrays))
         images = meta["images"], arrays["images/mean"]
-        whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
-        resized = check_resized(meta.get("resized", Run.resized))  # nor was there this
+        # up to version 0.2 there was neither
+        whites = check_whites(meta.get("whites", {}))
+        resized = check_resized(meta.get("resized", Run.resized))
         return Run(folder, config, net, normalize, names, images, whites, resized)
 
 
@@ -288,7 +289,11 @@ def normalize_of(mean: np.ndarray, scale: ArrayLike, span: Sequence | None) -> N
     if span is None:
         return Normalize(mean, scale)
     ends = np.asarray(span)
-    if ends.dtype.kind not in "fi" or ends.shape != (2,) or not ends[0] <= ends[1] < np.inf:
+    if (
+        ends.dtype.kind not in "fi"
+        or ends.shape != (2,)
+        or not -np.inf < ends[0] <= ends[1] < np.inf
+    ):
         raise CheckpointError("the pixels' span must be their lowest and their highest number")
     return Normalize(mean, scale, Span(*map(float, span)))
 

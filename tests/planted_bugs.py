@@ -666,7 +666,7 @@ BUGS = [
     ("interchange/weights.py", 'library("ml_dtypes")  # gives', "# gives", WEIGHTS),
     ("interchange/weights.py", "get_dtype()) not in KINDS", "get_dtype()) in ()", WEIGHTS),
     ("run.py", "if scale.dtype.kind not in \"fi\" or scale.shape", "if scale.shape", RUN),
-    ("run.py", "not ends[0] <= ends[1] < np.inf", "not np.isfinite(ends).all()", RUN),
+    ("run.py", "-np.inf < ends[0] <= ends[1] < np.inf", "np.isfinite(ends).all()", RUN),
     ("run.py", 'check_resized(meta.get("resized", Run.resized))', "Run.resized", RUN),
     ("data/photo.py", "round((across - size) / 2)", "(across - size) // 2 + 2", PHOTO),
     ("data/photo.py", '"bilinear": (Image.Resampling.BILINEAR', '"bilinear": (Image.Resampling.LANCZOS', PHOTO),

@@ -333,7 +333,9 @@ def test_a_scale_that_cannot_be_is_refused(trained, tmp_path, scale):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize("span", [[1, 0], [0], [0, 1, 2], [0, float("inf")], "ab", [True, False]])
+@pytest.mark.parametrize(
+    "span", [[1, 0], [0], [0, 1, 2], [0, float("inf")], [-float("inf"), 0], "ab", [True, False]]
+)
 def test_a_span_that_cannot_be_is_refused(trained, tmp_path, span):
     arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
     checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta | {"span": span})
