@@ -4,12 +4,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import checkpoint
 from .config import IMPORTED, INITS, Config
@@ -17,6 +18,7 @@ from .data.arrays import ArrayDataset
 from .data.brought import as_array, channels_last
 from .data.image_folder import ImageFolder, check_whites
 from .data.loader import Loader
+from .data.photo import check_resized
 from .data.span import Span
 from .data.transforms import Normalize
 from .described import from_words, in_words, wiring
@@ -50,6 +52,7 @@ class Run:
     folder: None keeps nothing
     images: the fingerprint of those that it learns from
     whites: which level counts as white in their files of more than 8 bits (see data/deep.py)
+    resized: how photographs are brought to the images' size, one of data/photo.py's RESIZED
     """
 
     folder: Path | None
@@ -59,6 +62,7 @@ class Run:
     class_names: tuple[str, ...]
     images: tuple[str, np.ndarray]
     whites: Mapping[str, float] = field(default_factory=dict)
+    resized: str = "as in the paper"
 
     @cached_property
     def lock(self) -> contextlib.AbstractContextManager:
@@ -154,18 +158,24 @@ class Run:
             )
         labels, mean = self.images
         arrays |= {"normalize/mean": self.normalize.mean, "images/mean": mean}
-        meta |= {
+        meta |= self.told() | {
             "config": asdict(self.config),
-            "layers": in_words(self.net),
-            "wiring": wiring(self.net),
-            "class_names": self.class_names,
             "images": labels,
             "whites": self.whites,
             "scale": self.normalize.scale.tolist(),
-            "span": self.normalize.span,
         }
         checkpoint.save(self.path, arrays, meta)
         self.write_records(meta["history"])
+
+    def told(self) -> dict:
+        """What others need to know of a net, beside its numbers, as JSON can say it."""
+        return {
+            "layers": in_words(self.net),
+            "wiring": wiring(self.net),
+            "class_names": self.class_names,
+            "span": self.normalize.span,
+            "resized": self.resized,
+        }
 
     def resume(
         self, loaded: tuple, sgd: SGD, schedule: Schedule, progress: dict
@@ -193,7 +203,7 @@ class Run:
             labels, mean = self.images
             if meta["images"] != labels or not np.array_equal(arrays["images/mean"], mean):
                 raise CheckpointError("this is a run on other images, or with other classes")
-            kept = _normalize(arrays, meta)
+            kept = normalize_of(arrays["normalize/mean"], meta["scale"], meta.get("span"))
             self.normalize.mean, self.normalize.scale = kept.mean, kept.scale
             self.net.load_state_dict(under("weights/", arrays))
             for name, velocity in self.net.split(under("velocity/", arrays)).items():
@@ -263,7 +273,8 @@ def load_run(
     arrays, meta = checkpoint.load(path, without="velocity/")
     with checkpoint.reading(path):
         _expect_sound(arrays, meta)
-        trained, normalize = Config(**meta["config"]), _normalize(arrays, meta)
+        normalize = normalize_of(arrays["normalize/mean"], meta["scale"], meta.get("span"))
+        trained = Config(**meta["config"])
         config = replace(trained, model=model or trained.model, devices=devices)
         names = tuple(meta["class_names"])
         if net and in_words(net) != meta["layers"]:
@@ -271,14 +282,36 @@ def load_run(
         net = net or _net_of(config, trained, names, normalize.mean.shape, meta)
         net.load_state_dict(under("weights/", arrays))
         images = meta["images"], arrays["images/mean"]
-        whites = check_whites(meta.get("whites", {}))  # up to version 0.2 there were none
-        return Run(folder, config, net, normalize, names, images, whites)
+        # up to version 0.2 there was neither
+        whites = check_whites(meta.get("whites", {}))
+        resized = check_resized(meta.get("resized", Run.resized))
+        return Run(folder, config, net, normalize, names, images, whites, resized)
 
 
-def _normalize(arrays: dict[str, np.ndarray], meta: dict) -> Normalize:
-    """What turns pixels into what a checkpoint's net reads."""
-    known = meta.get("span") and Span(*map(float, meta["span"]))
-    return Normalize(arrays["normalize/mean"], meta["scale"], known)
+def normalize_of(mean: np.ndarray, scale: ArrayLike, span: Sequence | None) -> Normalize:
+    """What turns pixels into what a net reads, as a file says it. CheckpointError if it cannot be.
+
+    mean: (C, H, W);  scale: a number above 0, or (C,);  span: (low, high), or None
+    """
+    scale = np.asarray(scale)
+    if mean.dtype.kind != "f" or mean.ndim != 3:
+        raise CheckpointError("the pixels' mean must be an image")
+    if scale.dtype.kind not in "fi" or scale.shape not in ((), mean.shape[:1]):
+        raise CheckpointError("the pixels' scale must be a number, or one a channel")
+    with np.errstate(over="ignore", under="ignore"):
+        mean, small = mean.astype(np.float32), scale.astype(np.float32)
+    if not np.isfinite(mean).all() or not (np.isfinite(small) & (small > 0)).all():
+        raise CheckpointError("the pixels' scale must be above 0, and it and their mean finite")
+    if span is None:
+        return Normalize(mean, scale)
+    ends = np.asarray(span)
+    if (
+        ends.dtype.kind not in "fi"
+        or ends.shape != (2,)
+        or not -np.inf < ends[0] <= ends[1] < np.inf
+    ):
+        raise CheckpointError("the pixels' span must be their lowest and their highest number")
+    return Normalize(mean, scale, Span(*map(float, span)))
 
 
 def _net_of(config: Config, trained: Config, names: tuple, shape: tuple, meta: dict) -> Graph:
@@ -308,19 +341,10 @@ def _expect_sound(arrays: dict[str, np.ndarray], meta: dict) -> None:
     spoilt = [n for n, a in arrays.items() if a.dtype.kind != "f" or not np.isfinite(a).all()]
     if spoilt:
         raise CheckpointError(f"{spoilt[0]} is not finite: train anew with a lower rate")
-    if arrays["normalize/mean"].ndim != 3:
-        raise CheckpointError("normalize/mean must be an image")
     for name, example in {"class_names": [], "images": ""}.items():
         checkpoint.expect_like(meta[name], example, name)
-    scale = np.asarray(meta["scale"])
-    if scale.dtype.kind not in "fi" or scale.shape not in ((), arrays["normalize/mean"].shape[:1]):
-        raise CheckpointError("scale must be a number, or one a channel")
-    if not (np.isfinite(scale) & (scale > 0)).all():
-        raise CheckpointError("scale must be above 0")
     if not all(isinstance(name, str) for name in meta["class_names"]):
         raise CheckpointError("class_names must be texts")
-    if not np.isfinite(meta.get("span") or 0).all():
-        raise CheckpointError("span must be two numbers")
 
 
 def build_net(config: Config, num_classes: int, image_shape: tuple, draw: bool = True) -> Graph:

@@ -461,7 +461,7 @@ class Onnx(Weights):
 
     def content(self):
         sizes = {"side": 67, "maps": (8, 8, 8, 8, 8), "units": (8, 8, 5)}
-        return onnx_graphs.caffes(**sizes).SerializeToString()
+        return onnx_graphs.caffes(**sizes, rows=False).SerializeToString()
 
     def mutate(self, rng):
         if rng.random() < 0.3:

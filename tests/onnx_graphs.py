@@ -36,6 +36,19 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return session.run(None, {session.get_inputs()[0].name: x})[0]
 
 
+def rows_worked_out(value, opset):
+    """Nodes and constants for x.view(x.size(0), -1), as PyTorch's exporter writes it."""
+    axes = {"axes": (0,)} if opset < 13 else {}
+    nodes = [
+        helper.make_node("Shape", [value], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["n"], axis=0),
+        helper.make_node("Unsqueeze", ["n"] if axes else ["n", "axis"], ["ns"], **axes),
+        helper.make_node("Concat", ["ns", "rest"], ["rows"], axis=0),
+    ]
+    numbers = {"first": np.int64(0), "axis": np.array([0]), "rest": np.array([-1])}
+    return nodes, [as_tensor(number, name) for name, number in numbers.items()]
+
+
 def caffes(
     opset=12,
     side=227,
@@ -45,12 +58,14 @@ def caffes(
     softmax=True,
     way="raw",
     as_nodes=False,
+    rows=True,
     seed=0,
 ):
     """Caffe's AlexNet as the model zoo has it: groups, LRN, Dropout with its mask, Softmax.
 
     norm_first: LRN before the pool (bvlc_alexnet), or behind it (caffenet)
     way, as_nodes: how the constants are kept: as_tensor's, initializers or nodes
+    rows: are the rows' sizes said, or worked out?
     """
     rng = np.random.default_rng(seed)
     nodes, constants, value, (channels, size) = [], [], "x", (3, side)
@@ -96,7 +111,12 @@ def caffes(
                 step()
     pool()
     features = channels * size * size
-    add("Reshape", constant("rows", np.array([1, features], np.int64)))
+    if rows:
+        constant("rows", np.array([1, features], np.int64))
+    else:
+        for found, more in zip((nodes, constants), rows_worked_out(value, opset), strict=True):
+            found += more
+    add("Reshape", "rows")
     for number, width in enumerate(units, 6):
         add("Gemm", *weights(number, width, features), transB=1)
         features = width

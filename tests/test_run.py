@@ -18,7 +18,7 @@ from minitorch_alexnet.evaluate import evaluate
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Dropout, Flatten, Linear, Tanh
 from minitorch_alexnet.models import MODELS
-from minitorch_alexnet.run import METRICS, load_run, read_config
+from minitorch_alexnet.run import METRICS, load_run, normalize_of, read_config
 from minitorch_alexnet.train import Trainer
 
 CONFIG = Config(epochs=3, batch_size=32, augment=True, seed=5)
@@ -323,13 +323,47 @@ def test_a_checkpoint_of_before_nets_were_described_whole(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "scale", [0, -1, [1, 2], [1, 0, 1], [1, 1, float("nan")], "1", None, [[1, 1, 1]], True]
+    "scale",
+    [0, -1, [1, 2], [1, 0, 1], [1, 1, float("nan")], "1", None, [[1, 1, 1]], True, 1e39, 1e-60],
 )
 def test_a_scale_that_cannot_be_is_refused(trained, tmp_path, scale):
     arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
     checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta | {"scale": scale})
     with pytest.raises(CheckpointError, match="scale must be"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "span", [[1, 0], [0], [0, 1, 2], [0, float("inf")], [-float("inf"), 0], "ab", [True, False]]
+)
+def test_a_span_that_cannot_be_is_refused(trained, tmp_path, span):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta | {"span": span})
+    with pytest.raises(CheckpointError, match="span must be"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "mean", [np.ones((1, 2, 2), complex), np.full((1, 2, 2), 1e300), np.ones((1, 2, 2), bool)]
+)
+def test_a_mean_that_cannot_be_is_refused(mean):
+    with pytest.raises(CheckpointError, match="mean"):
+        normalize_of(mean, 1.0, None)
+
+
+def test_how_photographs_are_resized_is_kept(trained, tmp_path):
+    arrays, meta = checkpoint.load(trained.folder / "checkpoint.npz")
+    for resized in (None, "bilinear", "turned"):
+        told = meta if resized is None else meta | {"resized": resized}
+        checkpoint.save(tmp_path / "checkpoint.npz", arrays, told)
+        if resized == "turned":
+            with pytest.raises(CheckpointError, match="resized must be one of"):
+                load_run(tmp_path)
+        else:
+            assert load_run(tmp_path).resized == (resized or "as in the paper")
+    del meta["resized"]  # as up to version 0.2
+    checkpoint.save(tmp_path / "checkpoint.npz", arrays, meta)
+    assert load_run(tmp_path).resized == "as in the paper"
 
 
 @pytest.mark.parametrize("name", ["weights/fc8.weight", "normalize/mean"])
@@ -463,7 +497,7 @@ def test_weights_that_are_no_numbers(half_way, value):
 def test_a_mean_that_is_no_image(half_way, mean):
     folder, change, _ = half_way
     change({"normalize/mean": mean})
-    with pytest.raises(CheckpointError, match="normalize/mean"):
+    with pytest.raises(CheckpointError, match=r"the pixels' mean must be|mean is not finite"):
         load_run(folder)
 
 

@@ -195,7 +195,8 @@ def _expect_files(trained: Run) -> None:
 def _pixels(trained: Run, path: str) -> np.ndarray:
     """An image file made into what the run's images were, (C, H, W) uint8."""
     channels, _, size = trained.normalize.mean.shape
-    return (as_garment if channels == 1 else as_photo)(read_photo(path, trained.whites), size)
+    photo = read_photo(path, trained.whites)
+    return as_garment(photo, size) if channels == 1 else as_photo(photo, size, trained.resized)
 
 
 def _seen(trained: Run, pixels: np.ndarray):

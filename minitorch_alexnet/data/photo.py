@@ -8,13 +8,13 @@ import logging
 import os
 import stat
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from ..errors import DataError
+from ..errors import DataError, UserError
 from . import deep
 
 MAX_PIXELS = 100_000_000
@@ -192,18 +192,55 @@ def _on_white(photo: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", photo.size, "white"), photo)
 
 
-def as_photo(photo: Image.Image, size: int = 256) -> np.ndarray:
-    """A photo the way the paper's were made (section 2): (3, size, size) uint8.
+def as_photo(photo: Image.Image, size: int = 256, resized: str = "as in the paper") -> np.ndarray:
+    """A photo the way a net's images were made: (3, size, size) uint8.
 
-    photo: as read_photo gives it. The shorter side is scaled to `size` and the central square
-    cut out; here the square is cut first, so that a sliver of a photo does not grow huge.
+    photo: as read_photo gives it
+    resized: one of RESIZED
     """
-    side = min(photo.size)
-    left, top = ((length - side) // 2 for length in photo.size)  # whole: no blur at scale 1
-    square = _on_white(photo).resize(
-        (size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)
-    )
+    resample, box = RESIZED[resized]
+    square = _on_white(photo).resize((size, size), resample, box=box(*photo.size, size))
     return np.ascontiguousarray(np.asarray(square.convert("RGB")).transpose(2, 0, 1))
+
+
+Box = tuple[float, float, float, float]
+
+
+def _middle(width: int, height: int, size: int) -> Box:
+    """The central square (section 2); cut first, so that a sliver of a photo does not grow huge."""
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2  # whole: no blur at scale 1
+    return left, top, left + side, top + side
+
+
+def _middle_scaled(width: int, height: int, size: int) -> Box:
+    """As if the photo were scaled first, to whole pixels, and the middle then cut out of that."""
+    side = min(width, height)
+    across, down = (size * length // side for length in (width, height))
+    left, top = round((across - size) / 2), round((down - size) / 2)
+    right, bottom = left + size, top + size
+    return (
+        left * width / across, top * height / down, right * width / across, bottom * height / down
+    )  # fmt: skip
+
+
+def _whole(width: int, height: int, size: int) -> Box:
+    return 0, 0, width, height
+
+
+# How a photograph becomes a square: Pillow's filter, and which part of it.
+RESIZED: dict[str, tuple[Image.Resampling, Callable[[int, int, int], Box]]] = {
+    "as in the paper": (Image.Resampling.LANCZOS, _middle),
+    "bilinear": (Image.Resampling.BILINEAR, _middle_scaled),
+    "warped": (Image.Resampling.LANCZOS, _whole),
+}
+
+
+def check_resized(resized) -> str:
+    """UserError unless it is one of RESIZED."""
+    if resized not in list(RESIZED):
+        raise UserError(f"resized must be one of {', '.join(RESIZED)}, got {resized!r:.80}")
+    return resized
 
 
 def as_garment(photo: Image.Image, size: int = 28) -> np.ndarray:

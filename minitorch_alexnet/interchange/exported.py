@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..described import in_words, wiring
 from ..errors import UserError
 from ..files import MAKER, is_ours, whole_file
 from ..run import Run
@@ -29,7 +28,11 @@ def export_run(run: Run, path: str | Path) -> None:
     write = WRITERS.get(path.suffix.lower())
     if not write:
         raise UserError(f"{path}: expected a file that ends with {', '.join(WRITERS)}")
-    if path.exists() and not (path.is_file() and is_ours(path)):
+    try:
+        others = path.exists() and not (path.is_file() and is_ours(path))
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    if others:
         raise UserError(f"{path} is there and was not exported from here: name another file")
     content = write(run)
     with whole_file(path) as file:
@@ -39,13 +42,7 @@ def export_run(run: Run, path: str | Path) -> None:
 def to_safetensors(run: Run) -> bytes:
     tensors = run.net.state_dict()
     tensors |= {MEAN: run.normalize.mean, SCALE: run.normalize.scale.astype(np.float32)}
-    about = {
-        "model": run.config.model,
-        "layers": in_words(run.net),
-        "wiring": wiring(run.net),
-        "class_names": run.class_names,
-        "span": run.normalize.span,
-    }
+    about = {"model": run.config.model} | run.told()
     return library("safetensors.numpy").save(tensors, {MAKER: json.dumps(about)})
 
 

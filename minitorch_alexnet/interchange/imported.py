@@ -1,7 +1,7 @@
 """A run folder from weights that others trained."""
 
+import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from ..config import IMPORTED, Config
-from ..data.span import Span
+from ..data.photo import check_resized
 from ..data.transforms import Normalize
 from ..described import from_words
 from ..errors import CheckpointError, UserError
-from ..files import MAKER, expect_ours, open_file, parse_json
+from ..files import MAKER, open_file, parse_json
 from ..graph import Graph
 from ..layers import LocalResponseNorm
 from ..models import MODELS, build, options_of
-from ..run import Run, as_folder, check_images, is_kept
-from ..words import unknown
-from .names import TORCHVISION, load_weights, our_name, shape_of
+from ..run import Run, as_folder, check_images, expect_run_folder, is_kept, normalize_of
+from ..words import printable, unknown
+from .names import is_torchvisions, load_weights, our_name, shape_of
 from .onnx_in import read_onnx
 from .pixels import PIXELS, read_red_first
 from .weights import MEAN, SCALE, read_safetensors, read_torch, reading
@@ -35,6 +35,7 @@ class Brought:
     model: str
     normalize: Normalize | None = None
     class_names: tuple[str, ...] | None = None
+    resized: str = Run.resized
 
 
 def import_file(
@@ -50,15 +51,14 @@ def import_file(
     model: the one of models/ whose weights they are; by default the one whose names and shapes
            they have. An .onnx says itself what its layers are.
     classes: a text file, a name a line; default: those in the file, or numbers
-    pixels: one of PIXELS; default: what goes with the net. A file of ours says it itself.
+    pixels: one of PIXELS; default: what goes with the net. A file of ours says it itself. With
+            them comes how photographs are brought to size.
 
     Returns the run, and what its pixels are. Raises CheckpointError, naming the tensor or the
     node, on what cannot be read or is another net's, UserError if the folder holds something.
     """
     path, folder = Path(path), as_folder(folder)
-    if is_kept(folder):
-        raise UserError(f"{folder} holds a run already: name a new folder")
-    expect_ours(folder, "config.json")
+    _expect_new(folder)
     if pixels and pixels not in PIXELS:
         raise UserError(unknown("pixels", pixels, PIXELS))
     read = READERS.get(path.suffix.lower())
@@ -79,13 +79,22 @@ def import_file(
         normalize = brought.normalize or PIXELS[pixels].normalize(net.input_shape)
         if pixels in PIXELS and PIXELS[pixels].blue_first:
             read_red_first(net)
+        resized = PIXELS[pixels].resized if pixels in PIXELS else brought.resized
     names = _told_apart(_lines(classes, count) if classes else own)
     config = Config("small-set", model=brought.model, data="", crops=1)
     images = "", np.zeros_like(normalize.mean)
-    run = Run(folder, config, net, normalize, names, images)
+    run = Run(folder, config, net, normalize, names, images, resized=resized)
     with run.lock:
+        _expect_new(folder)  # still
         run.save_net()
     return run, pixels
+
+
+def _expect_new(folder: Path) -> None:
+    """UserError if a folder holds a run, or anything that we have not made."""
+    if is_kept(folder):
+        raise UserError(f"{folder} holds a run already: name a new folder")
+    expect_run_folder(folder)
 
 
 def _usual(brought: Brought) -> str:
@@ -108,22 +117,22 @@ def _from_safetensors(path: Path, model: str) -> Brought:
     if MAKER not in said:
         return _from_tensors(path, tensors, model)
     ours = parse_json(said[MAKER])
-    normalize = _normalize(tensors.pop(MEAN), tensors.pop(SCALE), ours["span"])
+    if ours["model"] not in [*MODELS, IMPORTED]:
+        raise UserError(unknown("model", ours["model"], MODELS))
+    normalize = normalize_of(tensors.pop(MEAN), tensors.pop(SCALE), ours["span"])
     if model or not ours["wiring"]:
         brought = _from_tensors(path, tensors, model)
     else:
         brought = Brought(from_words(ours["layers"], ours["wiring"]), ours["model"])
         load_weights(brought.net, tensors)
     check_images(brought.net, normalize.mean.shape)
-    return replace(brought, normalize=normalize, class_names=tuple(ours["class_names"]))
+    return replace(_told(brought, ours), normalize=normalize)
 
 
-def _normalize(mean: np.ndarray, scale: np.ndarray, span: list | None) -> Normalize:
-    known = Span(*map(float, span)) if span else None
-    sound = mean.ndim == 3 and scale.shape in ((), mean.shape[:1]) and (scale > 0).all()
-    if not sound or not all(np.isfinite(x).all() for x in (mean, scale, known or 0)):
-        raise CheckpointError(f"{MEAN} and {SCALE} are no image, and no number a channel")
-    return Normalize(mean, scale, known)
+def _told(brought: Brought, ours: dict) -> Brought:
+    """What a file of ours tells, too."""
+    names, resized = tuple(ours["class_names"]), check_resized(ours["resized"])
+    return replace(brought, class_names=names, resized=resized)
 
 
 def _from_torch(path: Path, model: str) -> Brought:
@@ -131,11 +140,11 @@ def _from_torch(path: Path, model: str) -> Brought:
 
 
 def _from_tensors(path: Path, tensors: Mapping, model: str) -> Brought:
-    shapes = {our_name(str(name)): shape_of(tensor) for name, tensor in tensors.items()}
+    shapes = {our_name(str(name)): shape_of(name, tensor) for name, tensor in tensors.items()}
     numbers = sum(map(math.prod, shapes.values()))
     if not all(map(math.prod, shapes.values())) or numbers > path.stat().st_size:
         raise CheckpointError("its tensors are empty, or larger than the file")
-    if not model and any(str(name).rpartition(".")[0] in TORCHVISION for name in tensors):
+    if not model and any(is_torchvisions(str(name)) for name in tensors):
         model = "torchvision"
     if not model:
         model = _model_of(shapes)
@@ -150,10 +159,15 @@ def _built(model: str, shapes: dict[str, tuple]) -> Graph:
     first, last = shapes.get("conv1.weight", ()), shapes.get("fc8.weight", ())
     if len(first) != 4 or len(last) != 2:
         raise CheckpointError(
-            f"a {model} has conv1.weight with four axes and fc8.weight with two, here they have"
-            f" {first or 'none'} and {last or 'none'}"
+            "conv1.weight with four axes and fc8.weight with two belong to each of the models; its"
+            f" tensors are {_first(shapes)}"
         )
     return build(model, seed=None, num_classes=last[0], channels=first[1])
+
+
+def _first(shapes: dict[str, tuple]) -> str:
+    told = [f"{name} {shape}" for name, shape in itertools.islice(shapes.items(), 4)]
+    return printable(", ".join(told) + ", …" * (len(shapes) > 4)) or "none"
 
 
 def _model_of(shapes: dict[str, tuple]) -> str:
@@ -178,8 +192,9 @@ def _model_of(shapes: dict[str, tuple]) -> str:
 def _from_onnx(path: Path, model: str) -> Brought:
     if model:
         raise UserError("an .onnx says itself what its layers are: leave out --model")
-    net, normalize, names = read_onnx(path)
-    return Brought(net, IMPORTED, normalize, names)
+    net, normalize, ours = read_onnx(path)
+    brought = Brought(net, IMPORTED, normalize)
+    return _told(brought, ours) if ours else brought
 
 
 READERS = {
@@ -196,7 +211,7 @@ def _lines(path: str | Path, count: int) -> list[str]:
     """So many names, a line each. UserError on any other text."""
     try:
         with open_file(path) as file:
-            lines = file.read(MOST_TEXT).decode().splitlines()
+            lines = file.read(MOST_TEXT).decode("utf-8-sig").splitlines()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
@@ -208,10 +223,11 @@ def _lines(path: str | Path, count: int) -> list[str]:
 
 
 def _told_apart(names: Iterable[str]) -> tuple[str, ...]:
-    """Of two alike (ImageNet has two cranes) the second gets its number."""
-    taken: Counter[str] = Counter()
-    told = []
+    """Of two alike (ImageNet has two cranes) the second gets its number, or one that is free."""
+    told: dict[str, None] = {}
     for number, name in enumerate(names):
-        taken[name] += 1
-        told.append(name if taken[name] == 1 else f"{name} ({number})")
+        apart = name
+        while apart in told:
+            apart, number = f"{name} ({number})", number + 1
+        told[apart] = None
     return tuple(told)

@@ -22,9 +22,16 @@ TORCHVISION = {
 
 
 def our_name(name: str) -> str:
-    """conv1.weight for features.0.weight; ours stay."""
-    layer, dot, kind = name.rpartition(".")
+    """conv1.weight for features.0.weight, or module.features.0.weight; ours stay.
+
+    module: what torch.nn.DataParallel, which ImageNet's examples train with, calls the whole net
+    """
+    layer, dot, kind = name.removeprefix("module.").rpartition(".")
     return TORCHVISION.get(layer, layer) + dot + kind
+
+
+def is_torchvisions(name: str) -> bool:
+    return our_name(name) != name.removeprefix("module.")
 
 
 def load_weights(net: Graph, mapping: Mapping) -> None:
@@ -49,13 +56,17 @@ def load_weights(net: Graph, mapping: Mapping) -> None:
     if others := theirs.keys() - shapes.keys():
         raise CheckpointError(f"the net has no {theirs[min(others)]}")
     for name, (shape, _) in shapes.items():
-        if (found := shape_of(mapping[theirs[name]])) != shape:
+        if (found := shape_of(theirs[name], mapping[theirs[name]])) != shape:
             raise CheckpointError(f"{_both(theirs[name])}: expected {shape}, got {found}")
     net.load_state_dict({name: _numbers(theirs[name], mapping[theirs[name]]) for name in shapes})
 
 
-def shape_of(tensor) -> tuple[int, ...]:
-    return tuple(getattr(tensor, "shape", None) or np.shape(tensor))
+def shape_of(name: str, tensor) -> tuple[int, ...]:
+    """CheckpointError if it has none."""
+    try:
+        return tuple(getattr(tensor, "shape", None) or np.shape(tensor))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{_both(name)} is no tensor of numbers: {error}") from None
 
 
 def _both(name: str) -> str:
@@ -67,7 +78,8 @@ def _numbers(name: str, tensor) -> np.ndarray:
     """A tensor of any library in float32. CheckpointError if it is none of finite numbers."""
     try:
         if hasattr(tensor, "detach"):  # torch's, which may be on a GPU, or of 16 bits
-            tensor = tensor.detach().cpu().float().numpy()
+            tensor = tensor.detach().cpu()
+            tensor = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         array = np.asarray(tensor)
         if array.dtype.kind not in "fiuV":  # V: bfloat16, as safetensors has it
             raise TypeError(f"it is of {array.dtype}")

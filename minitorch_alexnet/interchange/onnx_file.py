@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from .library import library
 from .weights import MOST_BYTES
 
 FIRST, LAST = 7, 21  # versions of the operators ("opsets") that are known here
+BATCH = -(2**31)  # stands for a number of images that is not known
 KINDS = ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE", "INT32", "INT64", "BOOL")
 
 
 class OnnxFile:
     """nodes: of the graph, in order; image: the name of its one input, (N, C, H, W)
 
-    batch: N, or None where it is left open;  input_shape: (C, H, W);  bytes: is it uint8?
+    batch: N, or BATCH where it is left open;  input_shape: (C, H, W);  bytes: is it uint8?
     """
 
     def __init__(self, path: Path):
@@ -25,7 +27,7 @@ class OnnxFile:
         self.model = self.onnx.load_model_from_string(path.read_bytes())
         graph = self.model.graph
         self._expect_opset()
-        self._tensors = {tensor.name: tensor for tensor in graph.initializer}
+        self._tensors: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
         self._used: set[str] = set()
         self._beside = 0  # bytes read of other files
         inputs = [value for value in graph.input if value.name not in self._tensors]
@@ -41,7 +43,7 @@ class OnnxFile:
                 f"its input {self.image} must be (n, C, H, W), the last three said, got"
                 f" {[axis.dim_value or axis.dim_param for axis in kind.shape.dim]}"
             )
-        self.batch, self.input_shape = sizes[0] or None, tuple(sizes[1:])
+        self.batch, self.input_shape = sizes[0] or BATCH, tuple(sizes[1:])
         self.bytes = kind.elem_type == self.onnx.TensorProto.UINT8
         self.nodes = []
         if len(graph.node) > MOST_NODES:
@@ -49,19 +51,17 @@ class OnnxFile:
         for node in graph.node:
             if node.op_type == "Constant" and len(node.output) == 1:
                 self._tensors[node.output[0]] = self._constant(node)
-            elif node.op_type == "Identity" and node.input[0] in self._tensors:
-                self._tensors[node.output[0]] = self._tensors[node.input[0]]
             else:
                 self.nodes.append(node)
 
     def _expect_opset(self) -> None:
-        versions = [o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")]
-        if len(versions) != 1 or not FIRST <= versions[0] <= LAST:
+        found = {o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")}
+        self.opset = max(found, default=0)
+        if len(found) != 1 or not FIRST <= self.opset <= LAST:
             raise CheckpointError(
-                f"its opset is {versions[0] if versions else 'not said'}, expected {FIRST} to"
+                f"its opset is {' and '.join(map(str, found)) or 'not said'}, expected {FIRST} to"
                 f" {LAST}: onnx.version_converter makes another of it"
             )
-        self.opset = versions[0]
 
     def _constant(self, node):
         """A TensorProto of a Constant node, whichever way it says its value."""
@@ -71,6 +71,10 @@ class OnnxFile:
             return value
         return self.onnx.numpy_helper.from_array(np.asarray(value))
 
+    def keep(self, name: str, array: np.ndarray) -> None:
+        """One constant more, worked out of others."""
+        self._tensors[name] = np.asarray(array)  # NumPy has numbers that are no arrays
+
     def is_constant(self, name: str) -> bool:
         return name in self._tensors
 
@@ -79,6 +83,8 @@ class OnnxFile:
         if name not in self._tensors:
             raise CheckpointError(f"{name} must be a constant, and is none")
         tensor = self._tensors[name]
+        if isinstance(tensor, np.ndarray):
+            return tensor
         if tensor.data_type not in [self.onnx.TensorProto.DataType.Value(kind) for kind in KINDS]:
             raise CheckpointError(f"{name} holds no numbers of a kind that is read here")
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL:

@@ -23,29 +23,33 @@ class Value:
 
     node: that gives it;  stage: how many layers with weights stand before it
     groups: as how many parts of an image, each one of its own, it was reshaped
-    shift, scale: of the image, on which (pixels - shift) / scale has been worked out
+    pixels: (shift, scale), of an image on which (pixels - shift) / scale has been worked out; each
+            is no larger than the file's own numbers
     """
 
     node: str = IMAGE
     stage: int = 0
     tower: str = ""
     groups: int = 1
-    shift: np.ndarray | None = None
-    scale: np.ndarray | None = None
+    pixels: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Maker:
     """Our net in the making, node by node of theirs.
 
     values: by the names that they have in the file;  weights: by those of our parameters
+    folded: bytes of constants that were worked out of others
     """
 
     def __init__(self, file: OnnxFile):
         self.file = file
         self.graph = Graph(file.input_shape, seed=None)
-        self.values = {file.image: Value()}
+        one = np.ones((file.input_shape[0], 1, 1))
+        self.values = {file.image: Value(pixels=(0 * one, one) if file.bytes else None)}
         self.weights: dict[str, np.ndarray] = {}
+        self.folded = 0
         self._readers = Counter(name for node in file.nodes for name in node.input)
+        self._readers[file.output] += 1
         self._stages = _stages(file)
         self._beside = Counter(self._stages[n.output[0]] for n in file.nodes if _is_weighted(n))
         self._letters = {stage: iter(string.ascii_lowercase) for stage in self._beside}
@@ -74,7 +78,9 @@ class Maker:
 
     def add_weighted(self, kind: str, layer: layers.Layer, value: Value, **weights) -> Value:
         stage = value.stage + 1
-        tower = next(self._letters[stage]) if self._beside[stage] > 1 else ""
+        tower = next(self._letters[stage], "") if self._beside[stage] > 1 else ""
+        if self._beside[stage] > len(string.ascii_lowercase):
+            raise UserError(f"{self._beside[stage]} layers with weights stand beside each other")
         made = self._add(kind, layer, [value], stage, tower)
         self.weights |= {f"{made.node}.{name}": array for name, array in weights.items()}
         return made
@@ -94,22 +100,26 @@ class Maker:
         twins = [n.tower for n in self.graph.nodes.values() if n.joined_name == name]
         return tower in twins or "" in twins or (not tower and bool(twins))
 
-    def read_once(self, name: str) -> bool:
-        """Does one node alone read a value of theirs?"""
-        return self._readers[name] == 1
+    def read_once(self, value: Value) -> bool:
+        """Does one node alone read it, by any of its names? Each further name has a reader."""
+        names = [name for name, other in self.values.items() if other.node == value.node]
+        return sum(self._readers[name] for name in names) == len(names)
 
     def _expect_same_pixels(self, value: Value) -> None:
         self._pixels = self._pixels or value
-        if value.shift is not self._pixels.shift or value.scale is not self._pixels.scale:
+        if value.pixels is not self._pixels.pixels:
             raise UserError("it reads the image on another scale than a node before it")
 
-    def normalize(self) -> Normalize | None:
-        """The pixels that the net reads; None if the graph does nothing to them."""
-        pixels = self._pixels
-        if pixels is None or pixels.shift is None or pixels.scale is None:
+    def normalize(self, sides: tuple[int, int] | None) -> Normalize | None:
+        """The pixels that the net reads; None if the graph does nothing to them.
+
+        sides: as_prepared's
+        """
+        if self._pixels is None or self._pixels.pixels is None:
             return None
-        mean = as_prepared(pixels.shift)
-        return Normalize(mean, pixels.scale.ravel(), BYTES if self.file.bytes else None)
+        shift, scale = self._pixels.pixels
+        mean = as_prepared(np.broadcast_to(shift, self.graph.input_shape), sides)
+        return Normalize(mean, scale.ravel(), BYTES if self.file.bytes else None)
 
 
 def _is_weighted(node) -> bool:

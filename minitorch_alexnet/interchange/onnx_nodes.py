@@ -50,6 +50,9 @@ def _shortest(number: float) -> float:
 
 Read = Callable[[Maker, Any, Said], Value]
 
+MOST_STEPS = 8  # nodes between the image and the first layer: each may hold an image
+ALONE = "here numbers scale the image, are a layer's bias or dropout's share, alone"
+
 # ---- the layers --------------------------------------------------------------------------------
 
 
@@ -64,22 +67,15 @@ def _conv(net: Maker, node, said: Said) -> Value:
     padding = _padding(net.shape(value), kernel, strides, said)
     maps = weight.shape[1] * groups
     layer = layers.Conv2d(maps, len(weight), kernel, strides, padding, groups)
-    bias = _bias(net, node, len(weight))
+    bias = _bias(net, node, (len(weight),))
     return net.add_weighted("conv", layer, value, weight=weight, bias=bias)
 
 
-def _bias(net: Maker, node, count: int, times: float = 1.0) -> np.ndarray:
+def _bias(net: Maker, node, shape: tuple[int, ...], times: float = 1.0) -> np.ndarray:
     """A third input, or zeros."""
     if len(node.input) < 3 or not node.input[2]:
-        return np.zeros(count, np.float32)
-    return _row(net.file.constant(node.input[2]), count) * np.float32(times)
-
-
-def _row(array: np.ndarray, count: int) -> np.ndarray:
-    """(count,), of what is added to each row of so many."""
-    if array.size not in (1, count) or (array.ndim and array.shape[-1] != array.size):
-        raise UserError(f"its bias must be ({count},), got {array.shape}")
-    return np.broadcast_to(array.ravel(), count)
+        return np.zeros(shape, np.float32).ravel()
+    return _spread(net.file.constant(node.input[2]), shape).ravel() * np.float32(times)
 
 
 def _padding(shape: tuple, kernel: tuple, strides: tuple, said: Said) -> tuple:
@@ -144,7 +140,7 @@ def _gemm(net: Maker, node, said: Said) -> Value:
     if (factor := said.get("alpha", 1.0)) != 1:
         weight = weight * np.float32(factor)
     layer = layers.Linear(*weight.shape[::-1])
-    bias = _bias(net, node, len(weight), said.get("beta", 1.0))
+    bias = _bias(net, node, (1, len(weight)), said.get("beta", 1.0))
     return net.add_weighted("fc", layer, value, weight=weight, bias=bias)
 
 
@@ -168,7 +164,8 @@ def _reshape(net: Maker, node, said: Said) -> Value:
     value = net.part(name)
     shape = net.shape(value)
     size = math.prod(shape)
-    if target in [[n, size] for n in (-1, 0, net.file.batch)] or target == [0, -1]:
+    rows = [[n, k] for n in (-1, 0, net.file.batch) for k in (size, -1)]
+    if target in rows and target != [-1, -1]:
         return _flat(net, net.value(name))
     maps_alone = len(shape) == 3 and target[:1] + target[2:] == [-1, *shape[1:]]
     if maps_alone and target[1] > 0 and shape[0] % target[1] == 0:
@@ -196,8 +193,9 @@ def _softmax(net: Maker, node, said: Said) -> Value:
 
 
 def _concat(net: Maker, node, said: Said) -> Value:
-    said.expect("axis", 1)
-    return net.add("both", layers.Concat(), *map(net.value, node.input))
+    values = [net.value(name) for name in node.input]
+    said.expect("axis", 1, -len(net.shape(values[0])))
+    return net.add("both", layers.Concat(), *values)
 
 
 def _upsample(net: Maker, node, said: Said) -> Value:
@@ -230,43 +228,62 @@ def _arithmetic(net: Maker, node, said: Said) -> Value:
     value, number = net.value(name), net.file.constant(other)
     if value.node == IMAGE:
         return _rescaled(net, value, node.op_type, number.astype(np.float64))
-    bias = f"{value.node}.bias"
-    if node.op_type == "Add" and bias in net.weights and net.read_once(name):
-        row = number.reshape(number.shape[:-2]) if number.shape[-2:] == (1, 1) else number
-        net.weights[bias] = net.weights[bias] + _row(row, len(net.weights[bias]))
-        return value
-    if node.op_type == "Mul" and number.size == 1 and 0 < number.item() <= 1:
-        left_out = round(1 - number.item(), 6)  # the paper's rule in a test
-        return net.add("drop", layers.Dropout(left_out, "test"), value)
-    raise UserError("here numbers scale the image, are a layer's bias or dropout's share, alone")
+    if node.op_type == "Add" and f"{value.node}.bias" in net.weights and net.read_once(value):
+        return _biased(net, value, number)
+    if node.op_type == "Mul" and number.size == 1 and number.ndim <= 1 + len(net.shape(value)):
+        return _halved(net, value, number.item())
+    raise UserError(ALONE)
 
 
 def _rescaled(net: Maker, value: Value, kind: str, number: np.ndarray) -> Value:
     """(pixels - shift) / scale, and one step more."""
+    if sum(v.node == IMAGE for v in net.values.values()) > MOST_STEPS:
+        raise UserError(f"more than {MOST_STEPS} nodes scale the image")
     shape = net.graph.input_shape
-    shift = np.zeros(shape) if value.shift is None else value.shift
-    scale = np.ones((shape[0], 1, 1)) if value.scale is None else value.scale
+    by_channel = shape[0], 1, 1
+    shift, scale = value.pixels or (np.zeros(by_channel), np.ones(by_channel))
     number = number[0] if number.ndim == 4 and len(number) == 1 else number
-    if np.broadcast_shapes(number.shape, shape) != shape:
-        raise UserError(f"its numbers are {number.shape}, the image {shape}")
+    if number.shape != shape:
+        number = _spread(number, by_channel)
     if not np.isfinite(number).all():
         raise UserError("its numbers hold nan or inf")
     if kind in ("Add", "Sub"):
-        shift = shift + (number if kind == "Sub" else -number) * scale
-    else:
-        each = np.broadcast_to(number, shape)
-        if (each != each[:, :1, :1]).any() or not (each > 0).all():
-            raise UserError("the image's scale must be a number above 0 a channel")
-        scale = scale * each[:, :1, :1] if kind == "Div" else scale / each[:, :1, :1]
-    return replace(value, shift=shift, scale=scale)
+        return replace(
+            value, pixels=(shift + (number if kind == "Sub" else -number) * scale, scale)
+        )
+    each = number[:, :1, :1]
+    if (number != each).any() or not (each > 0).all():
+        raise UserError("the image's scale must be a number above 0 a channel")
+    return replace(value, pixels=(shift, scale * each if kind == "Div" else scale / each))
+
+
+def _biased(net: Maker, value: Value, number: np.ndarray) -> Value:
+    """A layer's bias, as a node of its own: a number a map, or a unit."""
+    bias = net.weights[f"{value.node}.bias"]
+    row = _spread(number, (1, len(bias)) + (1,) * (len(net.shape(value)) - 1))
+    net.weights[f"{value.node}.bias"] = bias + row.ravel()
+    return value
+
+
+def _halved(net: Maker, value: Value, number: float) -> Value:
+    """The paper's rule for dropout in a test."""
+    left_out = round(1 - number, 6)
+    if not 0 <= left_out < 1 or np.float32(1 - left_out) != np.float32(number):
+        raise UserError(ALONE)
+    return net.add("drop", layers.Dropout(left_out, "test"), value)
+
+
+def _spread(number: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """ONNX's broadcasting is NumPy's."""
+    try:
+        return np.broadcast_to(number, shape)
+    except ValueError:
+        raise UserError(f"its numbers must be {shape}, got {number.shape}") from None
 
 
 def _cast(net: Maker, node, said: Said) -> Value:
     said.expect("to", net.file.onnx.TensorProto.FLOAT)
-    value = net.value(node.input[0])
-    if value.node != IMAGE:
-        return value
-    return _rescaled(net, value, "Sub", np.zeros(()))
+    return net.value(node.input[0])
 
 
 READERS: dict[str, Read] = {

@@ -29,7 +29,7 @@ def to_onnx(run: Run) -> bytes:
     """
     onnx = library("onnx")
     net, known = run.net, run.normalize.span in (None, BYTES)
-    write = _Writer(onnx)
+    write = _Writer(onnx, net)
     values = {IMAGE: _pixels(write, run.normalize, net, cast=known)}
     for node in net.nodes.values():
         writer = WRITERS.get(type(node.layer))
@@ -48,15 +48,23 @@ def to_onnx(run: Run) -> bytes:
     )
     opset = onnx.helper.make_opsetid("", OPSET)
     model = onnx.helper.make_model(graph, producer_name=MAKER, opset_imports=[opset], ir_version=IR)
-    onnx.helper.set_model_props(model, {"class_names": json.dumps(run.class_names)})
+    about = {
+        "class_names": run.class_names,
+        "sides": run.normalize.mean.shape[1:],  # of the photographs, whose middle the net reads
+        "resized": run.resized,
+    }
+    onnx.helper.set_model_props(model, {MAKER: json.dumps(about)})
     return model.SerializeToString()
 
 
 class _Writer:
     """The graph so far. Each method returns the name of a value."""
 
-    def __init__(self, onnx):
-        self.onnx, self.nodes, self.constants = onnx, [], []
+    def __init__(self, onnx, net: Graph):
+        self.onnx = onnx
+        self.nodes: list = []
+        self.constants: list = []
+        self.shapes = {IMAGE: net.input_shape} | {n.name: n.shape for n in net.nodes.values()}
 
     def node(self, kind: str, name: str, *inputs: str, **attributes) -> str:
         self.nodes.append(self.onnx.helper.make_node(kind, inputs, [name], name, **attributes))
@@ -109,10 +117,17 @@ def _windows(layer) -> dict:
 
 
 def _pool(write: _Writer, node: Node, x: str) -> str:
-    """onnx's checker counts a last window in the padding alone; onnxruntime does as we do."""
+    """Rounding up is padding, to where the last window ends: of ceil_mode there are several."""
     layer: Any = node.layer
-    ceil_mode = int(layer.ceil_mode)
-    return write.node("MaxPool", node.name, x, ceil_mode=ceil_mode, **_windows(layer))
+    starts = [start for start, _ in layer.padding]
+    sides = write.shapes[node.sources[0]][1:], node.shape[1:]
+    ends = [
+        max((count - 1) * stride + kernel - side - start, 0)
+        for side, count, kernel, stride, start in zip(
+            *sides, layer.kernel_size, layer.stride, starts, strict=True
+        )
+    ]
+    return write.node("MaxPool", node.name, x, **_windows(layer) | {"pads": (*starts, *ends)})
 
 
 def _lrn(write: _Writer, node: Node, x: str) -> str:

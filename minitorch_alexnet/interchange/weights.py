@@ -16,6 +16,7 @@ from ..files import open_file
 from .library import library
 
 MEAN, SCALE = "pixels.mean", "pixels.scale"  # in our files of safetensors, beside the weights
+KINDS = ("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL")
 MOST_BYTES = 2**31  # of a file: four times the largest AlexNet's in float64
 
 
@@ -46,10 +47,16 @@ def reading(path: Path) -> Iterator[None]:
 def read_safetensors(path: Path) -> tuple[dict, dict[str, str]]:
     """The tensors by name, NumPy's arrays, and what the file says beside them."""
     safe_open = library("safetensors").safe_open
+    library("ml_dtypes")  # gives NumPy bfloat16
     with safe_open(path, framework="np") as file:
         names = file.keys()  # it is no dict
+        for name in names:
+            if (kind := file.get_slice(name).get_dtype()) not in KINDS:
+                raise CheckpointError(f"{name} is of {kind}, which is none of {', '.join(KINDS)}")
         return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
 
+
+WITHIN = ("state_dict", "model")  # under which names training scripts keep the tensors
 
 # All that a pickle of tensors calls by name. PyTorch lets more pass with weights_only, such as a
 # bytearray of any size.
@@ -74,7 +81,9 @@ def read_torch(path: Path) -> dict:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = torch.load(path, map_location="cpu", weights_only=True)
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    state = found
+    for key in WITHIN:
+        state = state.get(key, state) if isinstance(state, dict) else None
     if not isinstance(state, dict):
         raise CheckpointError("it holds no tensors by name: torch.save(net.state_dict(), FILE)")
     return state
@@ -110,6 +119,7 @@ def _torch(path: Path) -> ModuleType:
         new = f"{path.stem}.safetensors"
         raise CheckpointError(
             "it is read by PyTorch, which is not installed here; where it is,"
-            f' safetensors.torch.save_file(torch.load("{path.name}", weights_only=True), "{new}")'
+            f' w = torch.load("{path.name}", weights_only=True);'
+            f' safetensors.torch.save_file(w.get("state_dict", w), "{new}")'
             " makes a file of it that is read without"
         ) from None

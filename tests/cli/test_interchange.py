@@ -8,12 +8,13 @@ import pytest
 import safetensors.numpy
 from command import COLOURS, call, listed, picture
 from onnx_graphs import caffes
+from PIL import Image
 
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.interchange import import_file
 from minitorch_alexnet.layers import Conv2d, Flatten, Linear, LocalResponseNorm, MaxPool2d, ReLU
 from minitorch_alexnet.models import MODELS
-from minitorch_alexnet.run import load_run
+from minitorch_alexnet.run import Run, load_run
 
 SMALL = {"side": 67, "maps": (8, 12, 10, 8, 8), "units": (20, 16, len(COLOURS))}
 
@@ -74,6 +75,17 @@ def test_predict_and_evaluate(copy, prepared, photographs, capsys, refused):
     assert call("evaluate", copy, "--data", prepared) == 0
     assert "imported on " in capsys.readouterr().out
     assert "brought no images: --data" in refused("evaluate", copy)
+
+
+def test_photographs_are_warped_as_caffe_does_it(copy, place, monkeypatch):
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 400, 3), np.uint8))
+    wide.save(place / "wide.png")
+    shown, predict = [], Run.predict
+    monkeypatch.setattr(Run, "predict", lambda run, x: predict(run, shown.append(x) or x))
+    assert call("predict", copy, "wide.png") == 0
+    side = load_run(copy).normalize.mean.shape[1]
+    expected = np.asarray(wide.resize((side, side), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(shown, [expected.transpose(2, 0, 1)])
 
 
 def test_neighbours_filters_graph_summary(copy, prepared, photographs, capsys):

@@ -18,6 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 from minitorch_alexnet.data import silhouettes
 from minitorch_alexnet.data.photo import (
     MAX_BYTES,
+    RESIZED,
     ReadError,
     as_garment,
     as_photo,
@@ -230,9 +231,31 @@ def test_pixels_stay_as_they_are_where_the_shorter_side_fits():
     np.testing.assert_array_equal(as_photo(Image.fromarray(pixels)), expected)
 
 
-def test_a_sliver_does_not_grow_huge():
+@pytest.mark.parametrize("shape", [(300, 457), (611, 402), (256, 301), (90, 131), (300, 300)])
+def test_bilinear_as_torchvision_does_it(shape):
+    """Resize(256), then CenterCrop(224), of which its documentation tells."""
+    photo = Image.fromarray(noise(*shape, 3))
+    width, height = photo.size
+    short = min(photo.size)
+    scaled = photo.resize(
+        (int(256 * width / short), int(256 * height / short)), Image.Resampling.BILINEAR
+    )
+    left, top = round((scaled.width - 224) / 2), round((scaled.height - 224) / 2)
+    expected = np.asarray(scaled)[top : top + 224, left : left + 224].transpose(2, 0, 1)
+    result = as_photo(photo, 256, "bilinear")[:, 16:240, 16:240].astype(int)
+    assert np.abs(result - expected).max() <= 1
+
+
+def test_warped_the_whole_photograph_is_there():
+    photo = Image.fromarray(noise(200, 300, 3))
+    expected = np.asarray(photo.resize((64, 64), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(as_photo(photo, 64, "warped"), expected)
+
+
+@pytest.mark.parametrize("resized", RESIZED)
+def test_a_sliver_does_not_grow_huge(resized):
     """Scaled as a whole, this one would be 256 × 51,200,000."""
-    result = as_photo(Image.new("RGB", (1, 200_000), (9, 8, 7)))
+    result = as_photo(Image.new("RGB", (1, 200_000), (9, 8, 7)), 256, resized)
     assert (result == np.array([9, 8, 7])[:, None, None]).all()
 
 

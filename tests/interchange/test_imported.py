@@ -12,15 +12,17 @@ from twins import torchvisions
 from minitorch_alexnet import checkpoint
 from minitorch_alexnet.config import Config
 from minitorch_alexnet.data.arrays import ArrayDataset
+from minitorch_alexnet.data.span import BYTES
+from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.errors import CheckpointError, UserError
 from minitorch_alexnet.files import MAKER
 from minitorch_alexnet.graph import Graph
-from minitorch_alexnet.interchange import export_run, import_file
+from minitorch_alexnet.interchange import export_run, import_file, imported
 from minitorch_alexnet.interchange.pixels import PIXELS
-from minitorch_alexnet.layers import Conv2d, Linear
+from minitorch_alexnet.layers import Conv2d, Flatten, Linear
 from minitorch_alexnet.models import MODELS, build
 from minitorch_alexnet.models.alexnet import torchvision as whole_torchvision
-from minitorch_alexnet.run import load_run, read_config
+from minitorch_alexnet.run import Run, load_run, read_config
 from minitorch_alexnet.train import Trainer
 
 SMALL = {"side": 67, "maps": (8, 12, 10, 8, 8), "units": (20, 16, 7)}
@@ -155,6 +157,9 @@ def test_pixels_that_are_said(tmp_path, pixels):
     onnx.save(caffes(**SMALL), tmp_path / "a.onnx")
     found, said = import_file(tmp_path / "a.onnx", tmp_path / "run", pixels=pixels)
     assert said == pixels
+    assert load_run(tmp_path / "run").resized == {
+        "torchvision": "bilinear", "caffe": "warped", "plain": "as in the paper"
+    }[pixels]  # fmt: skip
     again, expected = load_run(tmp_path / "run").normalize, PIXELS[pixels].normalize((3, 67, 67))
     for normalize in (again, found.normalize):
         np.testing.assert_array_equal(normalize.mean, expected.mean)
@@ -190,6 +195,81 @@ def test_folders_that_hold_something_stay_as_they_are(garment_weights, tmp_path)
         import_file(tmp_path / "run/config.json", tmp_path / "other")
     with pytest.raises(UserError, match=r"unknown pixels 'cafe'.*did you mean caffe"):
         import_file(garment_weights, tmp_path / "other", pixels="cafe")
+
+
+def test_a_folder_of_anothers_with_a_config_is_left_alone(garment_weights, tmp_path):
+    theirs = tmp_path / "theirs"  # as Hugging Face lays it out
+    theirs.mkdir()
+    (theirs / "config.json").write_text('{"architectures": ["AlexNet"]}')
+    with pytest.raises(UserError, match="not a run's config"):
+        import_file(garment_weights, theirs)
+    assert [p.name for p in theirs.iterdir()] == ["config.json"]
+    assert "architectures" in (theirs / "config.json").read_text()
+
+
+def test_of_two_at_once_the_first_to_end_stays(garment_weights, tmp_path, monkeypatch):
+    read = imported.READERS[".safetensors"]
+
+    def slowly(path, model):
+        monkeypatch.setitem(imported.READERS, ".safetensors", read)
+        import_file(garment_weights, tmp_path / "run", pixels="plain")
+        return read(path, model)
+
+    monkeypatch.setitem(imported.READERS, ".safetensors", slowly)
+    classes = tmp_path / "classes.txt"
+    classes.write_text("a\nb\nc\nd\n")
+    with pytest.raises(UserError, match="holds a run already"):
+        import_file(garment_weights, tmp_path / "run", classes=classes)
+    assert load_run(tmp_path / "run").class_names == ("0", "1", "2", "3")
+
+
+@pytest.mark.parametrize(
+    ("names", "apart"),
+    [
+        (("a", "a", "a (1)", "a"), ("a", "a (1)", "a (1) (2)", "a (3)")),
+        (("a (2)", "a", "a", "b"), ("a (2)", "a", "a (3)", "b")),
+    ],
+)
+def test_names_are_told_apart_from_all_others(garment_weights, tmp_path, names, apart):
+    classes = tmp_path / "classes.txt"
+    classes.write_text("\n".join(names), "utf-8-sig")  # as Windows writes it
+    import_file(garment_weights, tmp_path / "run", classes=classes)
+    found = load_run(tmp_path / "run")
+    assert found.class_names == apart
+    found.predict(np.zeros((2, 28, 28), np.uint8))
+
+
+@pytest.mark.parametrize("within", [None, "state_dict", "model"])
+def test_tensors_as_training_scripts_keep_them(torch, tmp_path, within):
+    """Of torch.nn.DataParallel, and inside of a dict."""
+    state = build("fashion", num_classes=4, seed=3).state_dict()
+    tensors = {f"module.{name}": torch.from_numpy(w) for name, w in state.items()}
+    torch.save({"epoch": 1, within: tensors} if within else tensors, tmp_path / "a.pth")
+    found, _ = import_file(tmp_path / "a.pth", tmp_path / "run")
+    for name, weight in state.items():
+        np.testing.assert_array_equal(found.net.state_dict()[name], weight)
+
+
+def test_other_nets_tensors_are_named(tmp_path):
+    path = tmp_path / "a.safetensors"
+    for tensors, word in (
+        ({"vit.pos": np.zeros((2, 3), np.float32)}, r"its tensors are vit.pos \(2, 3\)"),
+        ({}, "its tensors are none"),
+    ):
+        safetensors.numpy.save_file(tensors, path)
+        with pytest.raises(CheckpointError, match=word):
+            import_file(path, tmp_path / "run")
+
+
+@pytest.mark.parametrize(("k", "pixels"), [(1.0, "caffe"), (2.0, "plain")])
+def test_lrn_that_starts_at_1_is_caffes(tmp_path, k, pixels):
+    model = caffes(**SMALL)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "LRN" and attribute.name == "bias":
+                attribute.f = k
+    onnx.save(model, tmp_path / "a.onnx")
+    assert import_file(tmp_path / "a.onnx", tmp_path / "run")[1] == pixels
 
 
 def test_an_onnx_says_its_layers_itself(tmp_path):
@@ -244,6 +324,48 @@ def test_nothing_that_is_not_ours_is_overwritten(trained, tmp_path, ending):
     assert len(path.read_bytes()) == len(first)
 
 
+def test_a_path_that_may_not_be_looked_at(trained, tmp_path, monkeypatch):
+    def forbidden(path, **more):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(tmp_path), "exists", forbidden)
+        with pytest.raises(UserError, match=r"cannot write .*a\.onnx: Permission denied"):
+            export_run(trained, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("ending", ["onnx", "safetensors"])
+def test_the_side_of_the_photographs_comes_back(tmp_path, ending):
+    """Of a net that reads the middle of somewhat larger ones, brought to size in a way."""
+    net = Graph((3, 7, 8))
+    net.add("flatten", Flatten())
+    net.add("fc8", Linear(168, 2))
+    normalize = Normalize(np.full((3, 10, 13), 5.0), 2.0, BYTES)
+    net_run = Run(None, Config(), net, normalize, ("a", "b"), ("", normalize.mean), {}, "warped")
+    export_run(net_run, tmp_path / f"a.{ending}")
+    import_file(tmp_path / f"a.{ending}", tmp_path / "run")
+    again = load_run(tmp_path / "run")
+    np.testing.assert_array_equal(again.normalize.mean, normalize.mean)
+    assert again.resized == "warped"
+    x = np.random.default_rng(0).integers(0, 256, (4, 3, 10, 13), np.uint8)
+    np.testing.assert_allclose(
+        again.predict(x).probabilities, net_run.predict(x).probabilities, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("sides", "word"), [([64, 9], "takes images"), ([9.0, 9], "whole"), ([9], "damaged")]
+)
+def test_sides_that_cannot_be(trained, tmp_path, sides, word):
+    export_run(trained, tmp_path / "a.onnx")
+    model = onnx.load(tmp_path / "a.onnx")
+    told = json.loads(model.metadata_props[0].value)
+    onnx.helper.set_model_props(model, {MAKER: json.dumps(told | {"sides": sides})})
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(CheckpointError, match=word):
+        import_file(tmp_path / "a.onnx", tmp_path / "run")
+
+
 def test_other_endings_are_refused(trained, tmp_path):
     with pytest.raises(UserError, match=r"ends with \.onnx, \.safetensors"):
         export_run(trained, tmp_path / "a.pth")
@@ -259,10 +381,19 @@ def test_a_file_of_ours_that_was_meddled_with(trained, tmp_path):
         ({"class_names": ["a"]}, {}, "class_names must be 10 texts"),
         ({"class_names": [1] * 10}, {}, "class_names must be 10 texts"),
         ({"layers": said["layers"][1:]}, {}, "conv1"),
-        ({"span": [0, float("inf")]}, {}, "pixels.mean"),
-        ({}, {"pixels.scale": np.zeros((), np.float32)}, "pixels.scale"),
+        ({"span": [0, float("inf")]}, {}, "pixels' span"),
+        ({"span": [255, 0]}, {}, "pixels' span"),
+        ({"model": "nonsense"}, {}, "unknown model 'nonsense'"),
+        ({"model": ""}, {}, "unknown model"),
+        ({"model": "\x1b[2J"}, {}, "unknown model"),
+        ({"model": ["fashion"]}, {}, "unknown model"),
+        ({"resized": "cut"}, {}, "resized must be one of as in the paper, bilinear, warped"),
+        ({"resized": []}, {}, "resized must be one of"),
+        ({}, {"pixels.scale": np.zeros((), np.float32)}, "pixels' scale"),
+        ({}, {"pixels.scale": np.ones((), bool)}, "pixels' scale"),
+        ({}, {"pixels.mean": np.full((1, 28, 28), 1e300)}, "finite"),
         ({}, {"pixels.mean": np.zeros((1, 9, 9), np.float32)}, "takes images of"),
-        ({}, {"pixels.mean": np.zeros(28, np.float32)}, "pixels.mean"),
+        ({}, {"pixels.mean": np.zeros(28, np.float32)}, "pixels' mean"),
     ):
         meta = {MAKER: json.dumps(said | change)}
         safetensors.numpy.save_file(tensors | arrays, path, meta)

@@ -99,9 +99,23 @@ REFUSED = {
     "too large": (lambda: changed(fc8__bias=np.full(5, 1e300)), "fc8.bias holds nan or inf"),
     "texts": (lambda: changed(fc8__bias=np.array(list("12345"))), "fc8.bias is no tensor of num"),
     "complex": (lambda: changed(fc8__bias=np.zeros(5, complex)), "fc8.bias is no tensor of num"),
+    "ragged": (lambda: changed(fc8__bias=[[1], [2, 3]]), "fc8.bias is no tensor of numbers"),
     "twice": (lambda: changed() | as_torchvisions(changed()), "a tensor twice"),
     "a list": (lambda: [1, 2], "expected tensors by name, got a list"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["complex64", "bool"])
+def test_torchs_tensors_of_no_real_numbers(torch, kind):
+    bias = torch.ones(5, dtype=getattr(torch, kind))
+    with pytest.raises(CheckpointError, match=r"fc8\.bias is no tensor of numbers"):
+        load_weights(ours(), twin(torch).state_dict() | {"fc8.bias": bias})
+
+
+def test_whole_numbers_are_numbers(torch):
+    mine = ours()
+    load_weights(mine, twin(torch).state_dict() | {"fc8.bias": torch.arange(5)})
+    np.testing.assert_array_equal(mine.state_dict()["fc8.bias"], range(5))
 
 
 @pytest.mark.parametrize("name", REFUSED)

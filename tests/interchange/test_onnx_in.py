@@ -1,14 +1,17 @@
 """Graphs of others against onnxruntime: whole nets, each layer, and what is refused."""
 
+import itertools
+import tracemalloc
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
-from onnx_graphs import as_model, as_tensor, caffes, run
+from onnx_graphs import as_model, as_tensor, caffes, rows_worked_out, run
 
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import CheckpointError, UserError
-from minitorch_alexnet.interchange import import_file, onnx_file
+from minitorch_alexnet.interchange import import_file, onnx_constants, onnx_file
 from minitorch_alexnet.interchange.onnx_in import read_onnx
 from minitorch_alexnet.run import load_run
 
@@ -37,7 +40,7 @@ def blue_first(photos):
 @pytest.mark.parametrize("norm_first", [True, False], ids=["LRN, pool", "pool, LRN"])
 @pytest.mark.parametrize("opset", [7, 9, 12, 13, 17, 21])
 def test_caffes_alexnet_says_what_onnxruntime_says(tmp_path, opset, norm_first):
-    ways = {"way": ("raw", "field")[opset % 2], "as_nodes": opset == 17}
+    ways = {"way": ("raw", "field")[opset % 2], "as_nodes": opset == 17, "rows": opset != 13}
     model = caffes(opset, norm_first=norm_first, **SMALL, **ways)
     onnx.checker.check_model(model, full_check=True)
     assert import_file(saved(model, tmp_path), tmp_path / "run")[1] == "caffe"
@@ -63,8 +66,8 @@ def test_the_middle_of_photographs_of_256(tmp_path):
 
 
 def test_nodes_are_called_as_in_the_models(tmp_path):
-    net, pixels, names = read_onnx(saved(caffes(**SMALL), tmp_path))
-    assert (pixels, names) == (None, None)
+    net, pixels, told = read_onnx(saved(caffes(**SMALL), tmp_path))
+    assert (pixels, told) == (None, {})
     assert " ".join(net.nodes) == (
         "conv1 relu1 norm1 pool1 conv2 relu2 norm2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"
         " flatten5 fc6 relu6 drop6 fc7 relu7 drop7 fc8"
@@ -281,6 +284,237 @@ def test_numbers_that_scale_the_image_are_its_pixels(tmp_path):
     assert tuple(normalize.span) == (0, 255)
 
 
+@pytest.mark.parametrize("kind", ["Sub", "Mul", "Cast"])
+def test_steps_on_the_image_take_no_memory(tmp_path, kind):
+    """40 of them, of small numbers, held 40 images in float64."""
+    node = {"to": TensorProto.FLOAT} if kind == "Cast" else {}
+    names = ["x", *(f"v{i}" for i in range(6)), "y"]
+    nodes = [
+        helper.make_node(kind, [a] if node else [a, "one"], [b], **node)
+        for a, b in itertools.pairwise(names)
+    ]
+    nodes[-1] = helper.make_node("MaxPool", [names[-2]], ["y"], kernel_shape=(2000, 2000))
+    constants = [] if node else [as_tensor(np.float32(1), "one")]
+    model = as_model(nodes, constants, (1, 3, 2000, 2000), kind=TensorProto.UINT8)
+    tracemalloc.start()
+    read_onnx(saved(model, tmp_path))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * 3 * 2000 * 2000 * 8
+
+
+def test_many_steps_on_the_image_are_refused(tmp_path):
+    nodes = [helper.make_node("Sub", ["x", "mean"], [f"v{i}"]) for i in range(40)]
+    nodes.append(helper.make_node("Flatten", ["v39"], ["y"]))
+    model = as_model(nodes, [row("mean", 2, 3, 4)], (1, 2, 3, 4))
+    with pytest.raises(CheckpointError, match="more than 8 nodes scale the image"):
+        read_onnx(saved(model, tmp_path))
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 1, 4), (4, 1), (1, 1, 1, 4), (1, 1, 4, 1, 1)])
+def test_numbers_along_the_width_are_no_bias(tmp_path, shape):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    model = as_model(nodes, [row("w", 4, 2, 2, 2), row("b", *shape)], ("n", 2, 5, 5))
+    with pytest.raises(CheckpointError, match=r"must be \(1, 4, 1, 1\)"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_column_is_no_bias_of_rows(tmp_path):
+    nodes = [FLAT, *(helper.make_node(k, *v) for k, v in PRODUCT.items())]
+    model = as_model(nodes, [row("w", 24, 5), row("b", 5, 1)], (5, 2, 3, 4))
+    with pytest.raises(CheckpointError, match=r"must be \(1, 5\)"):
+        read_onnx(saved(model, tmp_path))
+
+
+PRODUCT = {"MatMul": (["rows", "w"], ["a"]), "Add": (["a", "b"], ["y"])}
+ALIASES = {
+    "twice": ["Add a b y", "Relu a c"],
+    "Identity": ["Identity a o", "Add o b y", "Relu a c"],
+    "AveragePool": ["AveragePool a o", "Add o b y", "Relu a c"],
+    "parts and back": ["Reshape a apart p", "Reshape p joined o", "Add o b y", "Relu a c"],
+    "read by both names": ["Identity a o", "Add a b y", "Relu o c"],
+    "Identity of it later": ["Add a b y", "Identity a o", "Relu o c"],
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_a_sum_of_what_others_read_too_is_no_bias(tmp_path, name):
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"])]
+    for told in ALIASES[name]:
+        kind, *inputs, output = told.split()
+        options = {"kernel_shape": (1, 1)} if kind == "AveragePool" else {}
+        nodes.append(helper.make_node(kind, inputs, [output], **options))
+    nodes.append(helper.make_node("Concat", ["y", "c"], ["z"], axis=1))
+    constants = [
+        row("w", 4, 2, 2, 2),
+        row("b", 4, 1, 1),
+        as_tensor(np.array([-1, 2, 4, 4]), "apart"),
+        as_tensor(np.array([-1, 4, 4, 4]), "joined"),
+    ]
+    model = as_model(nodes, constants, ("n", 2, 5, 5), outputs=("z",))
+    with pytest.raises(CheckpointError, match=r"\(Add\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_sum_beside_the_output_is_no_bias(tmp_path):
+    nodes = [FLAT, *(helper.make_node(k, *v) for k, v in PRODUCT.items())]
+    model = as_model(nodes, [row("w", 24, 5), row("b", 5)], ("n", 2, 3, 4), outputs=("a",))
+    with pytest.raises(CheckpointError, match=r"\(Add\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_a_sum_behind_another_name_alone_is_a_bias(tmp_path):
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["a"]),
+        helper.make_node("Identity", ["a"], ["o"]),
+        helper.make_node("Add", ["o", "b"], ["p"]),
+        helper.make_node("Add", ["p", "b"], ["y"]),
+    ]
+    compare(tmp_path, nodes, [row("w", 4, 2, 2, 2), row("b", 4, 1, 1)], (2, 5, 5))
+
+
+@pytest.mark.parametrize("number", [1.0, 0.5, 0.7, 0.999999])
+def test_a_factor_is_the_papers_dropout(tmp_path, number):
+    nodes = [FLAT, helper.make_node("Mul", ["rows", "k"], ["y"])]
+    net = compare(tmp_path, nodes, [as_tensor(np.float32(number), "k")], (2, 3, 4))
+    assert list(net.nodes) == ["flatten0", "drop0"]
+
+
+@pytest.mark.parametrize("number", [1.5e-6, 0.12345678, np.ones((1, 1, 1)), 0.0, -0.5, 1.5, np.nan])
+def test_factors_that_are_no_share_are_refused(tmp_path, number):
+    nodes = [FLAT, helper.make_node("Mul", ["rows", "k"], ["y"])]
+    model = as_model(nodes, [as_tensor(np.float32(number), "k")], ("n", 2, 3, 4))
+    with pytest.raises(CheckpointError, match=r"node 1 \(Mul\): here numbers"):
+        read_onnx(saved(model, tmp_path))
+
+
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.UINT8])
+def test_a_cast_says_the_pixels_of_bytes_alone(tmp_path, kind):
+    nodes = [
+        helper.make_node("Cast", ["x"], ["a"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["a"], ["y"]),
+    ]
+    pixels = read_onnx(saved(as_model(nodes, [], ("n", 3, 3, 4), kind=kind), tmp_path))[1]
+    if kind == TensorProto.FLOAT:
+        assert pixels is None
+    else:
+        assert (pixels.mean == 0).all()
+        assert (pixels.scale == 1).all()
+
+
+def test_twenty_seven_towers(tmp_path):
+    nodes = [helper.make_node("Conv", ["x", f"w{i}"], [f"a{i}"]) for i in range(27)]
+    nodes.append(helper.make_node("Concat", [f"a{i}" for i in range(27)], ["y"], axis=-3))
+    constants = [row(f"w{i}", 1, 2, 2, 2) for i in range(27)]
+    with pytest.raises(CheckpointError, match=r"\(Conv\): 27 layers with weights"):
+        read_onnx(saved(as_model(nodes, constants, ("n", 2, 3, 4)), tmp_path))
+    nodes, constants = [*nodes[1:27], nodes[27]], constants[1:]
+    del nodes[-1].input[0]
+    compare(tmp_path, nodes, constants, (2, 3, 4))
+
+
+@pytest.mark.parametrize("opset", [9, 12, 13, 17])
+def test_rows_of_a_shape_that_is_worked_out(tmp_path, opset):
+    nodes, constants = rows_worked_out("x", opset)
+    nodes.append(helper.make_node("Reshape", ["x", "rows"], ["y"]))
+    model = as_model(nodes, constants, ("n", 2, 3, 4), opset)
+    net, *_ = read_onnx(saved(model, tmp_path))
+    assert made_of(net) == {"flatten0": "Flatten()"}
+    x = np.random.default_rng(0).standard_normal((3, 2, 3, 4), np.float32)
+    np.testing.assert_array_equal(net(x), run(model, x))
+
+
+def test_rows_as_many_as_a_shape_begins_with(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["ns"], start=0, end=1),
+        helper.make_node("Concat", ["ns", "rest"], ["rows"], axis=0),
+        helper.make_node("Reshape", ["x", "rows"], ["y"], allowzero=1),
+    ]
+    rest = as_tensor(np.array([-1]), "rest")
+    assert list(compare(tmp_path, nodes, [rest], (2, 3, 4), 17).nodes) == ["flatten0"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "target", "taken"),
+    [(1, (1, -1), True), (4, (4, -1), True), (4, (4, 24), True), (4, (1, -1), False),
+     (4, (2, -1), False), (1, (-1, -1), False), ("n", (1, -1), False)],
+)  # fmt: skip
+def test_rows_of_so_many_images(tmp_path, batch, target, taken):
+    rows = as_tensor(np.array(target, np.int64), "rows")
+    node = helper.make_node("Reshape", ["x", "rows"], ["y"])
+    path = saved(as_model([node], [rows], (batch, 2, 3, 4)), tmp_path)
+    if not taken:
+        with pytest.raises(CheckpointError, match=r"\(Reshape\)"):
+            read_onnx(path)
+        return
+    net, *_ = read_onnx(path)
+    x = np.random.default_rng(0).standard_normal((batch, 2, 3, 4), np.float32)
+    np.testing.assert_array_equal(net(x), run(onnx.load(path), x))
+
+
+def test_weights_that_are_turned_and_cast_first(tmp_path):
+    weight = np.random.default_rng(0).standard_normal((5, 24)).astype(np.float16)
+    nodes = [
+        FLAT,
+        helper.make_node("Transpose", ["w"], ["a"], perm=(1, 0)),
+        helper.make_node("Cast", ["a"], ["v"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["rows", "v"], ["y"]),
+    ]
+    net = compare(tmp_path, nodes, [as_tensor(weight, "w")], (2, 3, 4))
+    np.testing.assert_array_equal(net.state_dict()["fc1.weight"], weight.astype(np.float32))
+    del nodes[1].attribute[:]
+    compare(tmp_path, nodes, [as_tensor(weight, "w")], (2, 3, 4))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "word"),
+    [
+        ("Concat", {"axis": 0}, "more than 64 numbers"),
+        ("Cast", {"to": TensorProto.STRING}, "its to is 8"),
+        ("Transpose", {"perm": (0, 0)}, "do not fit"),
+        ("Transpose", {"slope": 1}, "slope is not known"),
+        ("Sin", {}, "no such layer"),
+    ],
+)
+def test_constants_that_are_not_worked_out(tmp_path, kind, options, word):
+    node = helper.make_node(kind, ["w"] * (1 + (kind == "Concat")), ["v"], **options)
+    model = as_model([node, FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+    with pytest.raises(CheckpointError, match=rf"\({kind}\): .*{word}"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_constants_that_are_worked_out_over_and_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_constants, "MOST_FOLDED", 8 * 120 * 3)
+    for count in (3, 4):
+        nodes = [helper.make_node("Identity", ["w"], [f"v{i}"]) for i in range(count)]
+        model = as_model([*nodes, FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+        path = saved(model, tmp_path)
+        if count == 3:
+            read_onnx(path)
+    with pytest.raises(CheckpointError, match=r"node 3 \(Identity\): .* bytes in all"):
+        read_onnx(path)
+
+
+def test_a_constant_that_there_is_already(tmp_path):
+    nodes = [helper.make_node("Identity", ["w"], ["v"]) for _ in range(2)]
+    model = as_model([*nodes[1:], FLAT], [row("w", 5, 24)], ("n", 2, 3, 4), outputs=("rows",))
+    model.graph.node.insert(0, nodes[0])
+    with pytest.raises(CheckpointError, match="gives v, which there is already"):
+        read_onnx(saved(model, tmp_path))
+
+
+def test_the_opset_under_both_its_names(tmp_path):
+    model = as_model([FLAT], [], ("n", 2, 3, 4), outputs=("rows",))
+    model.opset_import.append(helper.make_opsetid("ai.onnx", 13))
+    read_onnx(saved(model, tmp_path))
+    model.opset_import[-1].version = 12
+    with pytest.raises(CheckpointError, match=r"opset is 1\d and 1\d, expected 7 to 21"):
+        read_onnx(saved(model, tmp_path))
+
+
 # ---- weights beside the file ---------------------------------------------------------------------
 
 
@@ -356,7 +590,7 @@ REFUSED = {
     "a kernel of one axis": ([("Conv", "x w")], [row("w", 1, 2, 3)], "kernels must be"),
     "channels": ([("Conv", "x w")], [row("w", 1, 4, 2, 2)], "expected 4 input channels"),
     "groups": ([("Conv", "x w", {"group": 2})], [row("w", 3, 1, 2, 2)], "groups must divide"),
-    "bias": ([("Conv", "x w b")], [row("w", 3, 2, 2, 2), row("b", 2)], "bias must be"),
+    "bias": ([("Conv", "x w b")], [row("w", 3, 2, 2, 2), row("b", 2)], r"must be \(3,\)"),
     "no constant": ([("Relu", "x"), ("Conv", "v0 v0")], [], "must be a constant"),
     "auto_pad": ([("MaxPool", "x", {"kernel_shape": (2, 2), "auto_pad": "MORE"})], [], "MORE"),
     "columns": ([("MaxPool", "x", {"kernel_shape": (2, 2), "storage_order": 1})], [], "storage"),

@@ -1,5 +1,7 @@
 """Our nets as ONNX graphs: checked by the onnx library, run by onnxruntime."""
 
+import itertools
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,6 +13,7 @@ from minitorch_alexnet.data.span import BYTES, Span
 from minitorch_alexnet.data.transforms import Normalize, centre
 from minitorch_alexnet.errors import UserError
 from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.interchange.onnx_in import read_onnx
 from minitorch_alexnet.interchange.onnx_out import to_onnx
 from minitorch_alexnet.layers import (
     Concat,
@@ -101,6 +104,31 @@ def test_each_layer(name, side):
     run = as_run(net)
     run.normalize.scale = np.array([50.0, 60.0, 70.0])
     assert largest_difference(run, x) < 1e-5
+
+
+def small_pools():
+    for side, kernel, stride, start in itertools.product(
+        range(4, 10), (1, 2, 3, 4), (1, 2, 3, 4, 5), (0, 1)
+    ):
+        for end, ceil_mode in itertools.product((0, 1), (False, True)):
+            if max(start, end) <= kernel // 2:
+                yield side, MaxPool2d(kernel, stride, ((start, end), (end, start)), ceil_mode)
+
+
+def test_pools_that_round_up_or_down(tmp_path):
+    """All small ones, of values below 0, which padding must not win against."""
+    for side, layer in small_pools():
+        net = Graph.of((1, side, side + 1), [layer, Flatten()])
+        run = as_run(net, span=Span(-1, 1))
+        content = to_onnx(run)
+        onnx.checker.check_model(onnx.load_model_from_string(content), full_check=True)
+        x = np.random.default_rng(side).uniform(-9, -1, (2, *net.input_shape)).astype(np.float32)
+        (theirs,) = onnxruntime.InferenceSession(content).run(None, {"image": x})
+        expected = net(run.normalize(x, net.device))
+        np.testing.assert_array_equal(theirs, expected, err_msg=f"{layer} of {side}")
+        (tmp_path / "a.onnx").write_bytes(content)
+        again, *_ = read_onnx(tmp_path / "a.onnx")
+        assert again.nodes["pool0"].shape == net.nodes[next(iter(net.nodes))].shape
 
 
 def test_images_of_another_scale_are_taken_as_they_are():

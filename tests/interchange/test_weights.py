@@ -1,7 +1,10 @@
 """Files of tensors: read as they were written, refused in one line when they are anything else."""
 
+import json
 import pickle
+import re
 import struct
+import subprocess
 import sys
 import zipfile
 
@@ -39,6 +42,30 @@ def test_safetensors_and_what_they_say_besides(tmp_path):
     assert tensors.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(tensors[name], array)
+
+
+def of_kind(kind, content):
+    """A file of safetensors with one tensor, written by hand."""
+    told = {"a": {"dtype": kind, "shape": [2], "data_offsets": [0, len(content)]}}
+    header = json.dumps(told).encode()
+    return struct.pack("<Q", len(header)) + header + content
+
+
+def test_bfloat16_in_a_process_that_has_not_seen_any(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(of_kind("BF16", b"\x80\x3f\x20\xc0"))
+    code = (
+        "import pathlib; from minitorch_alexnet.interchange.weights import read_safetensors as r;"
+        f"print(r(pathlib.Path({str(path)!r}))[0]['a'].astype('f4').tolist())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[1.0, -2.5]\n"
+
+
+def test_numbers_of_8_bits_are_named(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(of_kind("F8_E4M3", b"\x01\x02"))
+    assert "a is of F8_E4M3, which is none of F64" in refused(read_safetensors, path)
 
 
 WRONG = {
@@ -145,10 +172,19 @@ def test_cut_files_of_pytorchs(saved, at):
     refused(read_torch, saved)
 
 
-def test_without_pytorch_it_says_how_to_do_without(saved, monkeypatch):
+def test_without_pytorch_it_says_how_to_do_without(torch, saved, monkeypatch):
+    import safetensors.torch
+
+    tensors = torch.load(saved)
     monkeypatch.setitem(sys.modules, "torch", None)
     told = refused(read_torch, saved)
-    assert 'safetensors.torch.save_file(torch.load("a.pth", weights_only=True)' in told
+    (line,) = re.findall(r"where it is, (.*\)) makes", told)
+    monkeypatch.undo()
+    monkeypatch.chdir(saved.parent)
+    for content in (tensors, {"epoch": 1, "state_dict": tensors}):
+        torch.save(content, saved)
+        exec(line, {"torch": torch, "safetensors": safetensors})
+        assert read_safetensors(saved.with_suffix(".safetensors"))[0].keys() == tensors.keys()
 
 
 @pytest.mark.parametrize("name", ["safetensors", "onnx"])
