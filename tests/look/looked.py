@@ -14,11 +14,13 @@ from minitorch_alexnet.run import Run
 
 def a_run(model, names, channels=3, seed=0, **options):
     """Of no training, with weights that give every layer something to say."""
-    net = build(model, num_classes=len(names), seed=None, channels=channels, **options)
+    config = Config(model=model)
+    options |= {"num_classes": len(names), "channels": channels, "dropout": config.dropout}
+    net = build(model, seed=None, **options)
     initialise(net, seed, SMALL_SET)
     rng, spare = np.random.default_rng(seed), 32 if net.input_shape[1] > 100 else 0
     mean = rng.uniform(90, 130, (channels, *(size + spare for size in net.input_shape[1:])))
-    return Run(None, Config(model=model), net, Normalize(mean), tuple(names), ("", mean))
+    return Run(None, config, net, Normalize(mean), tuple(names), ("", mean))
 
 
 def a_photo(run, seed=1):

@@ -21,7 +21,6 @@ from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.layers import Dropout, LocalResponseNorm
 from minitorch_alexnet.look import Neighbour, page
 from minitorch_alexnet.look.fields import fields
-from minitorch_alexnet.look.gather import ACROSS
 from minitorch_alexnet.look.packed import EXACT
 from minitorch_alexnet.look.page import GRADIENT
 from minitorch_alexnet.look.walk import Walk
@@ -138,12 +137,25 @@ class Opened:
         for shown, of in zip(parts[::-1], (name, changes and node.sources[0]), strict=False):
             number, _, bound = shown.partition(" ± ")
             wanted, values = self.values[of][place], self.values[of]
-            if values.size > EXACT and np.ptp(values[place[0]]):
-                assert bound
+            lowest = wanted == values[place[0]].min()
+            assert bool(bound) == (values.size > EXACT and not lowest)
             slack = 1e-4 * abs(wanted) + 1e-5 * np.abs(values).max()
             assert abs(float(number) - wanted) <= 1.06 * float(bound or 0) + slack, (of, place)
         self.check_field(name, place, told)
+        self.check_factor(told["value"])
         return place
+
+    def check_factor(self, told):
+        """It is the quotient of the two that are told, where it can be off by a few hundredths."""
+        if " → " not in told:
+            return
+        pair, _, factor = told.removesuffix(")").partition(" (× ")
+        shown = [(*map(float, each.split(" ± ")), 0.0)[:2] for each in pair.split(" → ")]
+        sure = all(bound < 0.02 * abs(value) for value, bound in shown)
+        assert bool(factor) == sure
+        if sure:
+            (before, _), (after, _) = shown
+            assert float(factor) == pytest.approx(after / before, rel=6e-3)
 
     def check_field(self, name, place, told):
         """The frame on the photograph is the place's receptive field."""
@@ -217,19 +229,21 @@ def test_every_layer_opens_and_tells_numpys_numbers(opened):
         )
         assert len(order) == (0 if strip else len(value))
         if not strip:
-            peaks = value.max(axis=(1, 2))[order]
+            peaks = np.abs(value).max(axis=(1, 2))[order]
             assert (np.diff(peaks) <= 1e-5 * np.abs(value).max()).all()
         for _ in range(2):
             canvas = opened.script(
                 "const all = arguments[0].querySelectorAll(arguments[1]);"
                 "return all[Math.floor(arguments[2] * all.length)]",
                 layer,
-                ".large canvas" if strip else ".tile canvas:last-child",
+                ".maps canvas" if strip else ".tile canvas:last-child",
                 rng.random(),
             )
             down, right = rng.uniform(0.02, 0.98, 2)
             if value.ndim == 1:
-                down /= -(-len(value) // ACROSS)  # the last row of units may be short
+                down /= opened.script(
+                    "return layer(arguments[0]).height", name
+                )  # the last row of units may be short
             opened.point_at(canvas, down, right)
             place = opened.check_told(name)
             if not strip:
@@ -319,10 +333,17 @@ def test_a_deeper_kernel_is_shown_in_slices(opened):
     opened.one("summary", opened.layer(name)).click()
     first, *_, last = opened.wait(lambda: opened.all(".tile", opened.layer(name)))
     opened.script("arguments[0].click()", last)
-    assert opened.all(".slices", opened.layer(name)) == []  # of the weakest it is not kept
+    assert opened.all(".slices canvas", opened.layer(name)) == []
+    assert "not kept" in opened.one(".slices", opened.layer(name)).text  # of the weakest
     opened.script("arguments[0].click()", first)
     shown = opened.colours(opened.one(".slices canvas", opened.layer(name)))
     kernel = opened.run.net[name].params["weight"].data[int(first.get_attribute("data-map"))]
+    convolution, map_ = opened.run.net[name], int(first.get_attribute("data-map"))
+    alike = len(convolution.params["weight"].data) // convolution.groups
+    reads = len(kernel) * (map_ // alike)
+    caption = opened.one(".slices figcaption", opened.layer(name)).text
+    assert f"kernel {map_} of {name}" in caption
+    assert f"maps {reads}–{reads + len(kernel) - 1} that" in caption
     across = int(np.ceil(np.sqrt(len(kernel))))
     blue, orange = np.array([0, 114, 178]), np.array([213, 94, 0])
     for number, part in enumerate(kernel):
