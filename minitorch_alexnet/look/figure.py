@@ -5,6 +5,7 @@ to point at, and what it does is told where it opens.
 """
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..graph import Graph, Node
 from ..summary import crossings
@@ -43,10 +44,7 @@ class Row:
     shape: str
     column: int
     faces: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> float:
-        return PIXELS.width
+    width: ClassVar[float] = PIXELS.width
 
     @property
     def left(self) -> float:
@@ -132,12 +130,8 @@ def _heights(cell: Cell) -> tuple[float, float]:
 
 
 def _row(node: Node, column: int, y: float, nodes: dict[str, Node], largest: int) -> Row:
-    x, height, kind, shape = (
-        PIXELS.left(column),
-        _height(node),
-        kind_of_box(node),
-        times(node.shape),
-    )
+    x, height = PIXELS.left(column), _height(node)
+    kind, shape = kind_of_box(node), times(node.shape)
     if not has_box(node):
         return Row(node.name, x, y, height, kind, says(node, nodes)[0], shape, column)
     solid = faces(x + SOLID / 2, y + height / 2, node.shape, largest, PIXELS.unit)
