@@ -413,6 +413,12 @@ def test_a_pair_is_before_and_after_on_one_scale(opened):
         for canvas, values in zip(opened.all("canvas", inside), pair, strict=True):
             off = opened.colours(canvas)[..., :3] - coloured(values[map_], peak)
             assert np.abs(off).max() <= 2.5
+    before = pair[0][map_]  # its least above 0 can be off by much, where it takes a byte
+    least = np.where(before > 0, before, np.inf).argmin()
+    row, column = map(int, np.unravel_index(least, before.shape))
+    down, right = (np.array([row, column]) + 0.5) / before.shape
+    opened.point_at(opened.all(".view .maps canvas", opened.layer(name))[1], down, right)
+    assert opened.check_told(name) == (map_, row, column)
 
 
 def test_the_patch_is_what_a_place_sees(opened):
