@@ -76,4 +76,5 @@ def _windows(seen: tuple[Pixels, ...], count: int, window: tuple) -> tuple[Pixel
 
 
 def _union(*seen: Pixels) -> Pixels:
-    return min((first for first, _ in seen), default=0), max((last for _, last in seen), default=-1)
+    some = [(first, last) for first, last in seen if first <= last]
+    return min((first for first, _ in some), default=0), max((last for _, last in some), default=-1)

@@ -4,18 +4,31 @@ viz/graph.py says what stands in which column and on which level; here a layer i
 to point at, and what it does is told where it opens.
 """
 
-import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..graph import Graph, Node
 from ..summary import crossings
-from ..viz.graph import Cell, Edge, arranged, has_box, kind_of_box, says, with_image
+from ..viz.graph import (
+    Cell,
+    Edge,
+    Sizes,
+    arranged,
+    faces,
+    has_box,
+    kind_of_box,
+    label_of,
+    route,
+    says,
+    set_heights,
+    times,
+    with_image,
+)
+from ..viz.text import fit, inches
 
-# Picture elements: of a column, between two, around all, over all; then the heights of a box, of a
-# slim row, of what parts two levels, of a lane with words and of one without
-WIDTH, GUTTER, MARGIN, HEAD = 150, 66, 12, 24
-BOX, STRIP, GAP, LANE, QUIET_LANE = 40, 20, 16, 32, 8
+PIXELS = Sizes(45, 150, 66, 12, 24, 40, 20, 16, 32, 8)
 SOLID, PAD = 38, 6  # of a box, what a layer's output takes, drawn as a solid; around words
+NAME, SMALL = 13, 11.5  # letters, as page.css has them
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,20 @@ class Row:
     shape: str
     column: int
     faces: tuple[str, ...] = ()
-    width: float = WIDTH
+    width: ClassVar[float] = PIXELS.width
 
     @property
     def left(self) -> float:
         """Where its name begins: in a box right of the solid."""
         return self.x + (SOLID + PAD if self.faces else PAD)
+
+    @property
+    def label(self) -> str:
+        """As much of its name as there is room for beside the words."""
+        room, size = self.right - self.left, SMALL if self.words else NAME
+        if self.words:
+            room -= PAD + 72 * inches(self.words, SMALL)  # a letter's size is in points
+        return fit(self.name, room / 72, size, "bold")
 
     @property
     def right(self) -> float:
@@ -72,24 +93,24 @@ class Figure:
         return [row.name for row in self.rows]
 
     def middle(self, column: int) -> float:
-        return _left(column) + WIDTH / 2
+        return PIXELS.middle(column)
 
 
 def figure(net: Graph) -> Figure:
     """A net's drawing: its rows in the graph's order."""
     nodes = with_image(net)
     headings, cells, edges = arranged(net)
-    tops, lanes, bottom = _heights(cells, edges)
-    drawn = Figure(2 * MARGIN + len(headings) * (WIDTH + GUTTER) - GUTTER, bottom, headings)
+    bottom = set_heights(cells, edges, PIXELS, _heights)
+    drawn = Figure(PIXELS.across(len(headings)), bottom, headings)
     largest = max(max(node.shape[1:], default=1) for node in nodes.values())
     for cell in cells:
-        y = tops[id(cell)]
+        y = cell.top
         for node in cell.nodes:
             drawn.rows.append(_row(node, cell.column, y, nodes, largest))
             y += _height(node)
     order = list(nodes)
     drawn.rows.sort(key=lambda row: order.index(row.name))
-    drawn.arrows = [_arrow(edge, cells, tops, lanes[id(edge)]) for edge in edges]
+    drawn.arrows = [_arrow(edge, cells) for edge in edges]
     return drawn
 
 
@@ -98,94 +119,34 @@ def crossing_rows(net: Graph) -> list[dict]:
     return [row for row in crossings(net) if len(set(row["devices"].split(" -> "))) > 1]
 
 
-def times(shape: tuple) -> str:
-    return "×".join(map(str, shape))
-
-
-def _left(column: int) -> float:
-    return MARGIN + column * (WIDTH + GUTTER)
-
-
 def _height(node: Node) -> float:
-    return BOX if has_box(node) else STRIP
+    return PIXELS.box if has_box(node) else PIXELS.strip
 
 
-def _total(nodes: list[Node]) -> float:
-    return sum(map(_height, nodes))
-
-
-def _heights(cells: list[Cell], edges: list[Edge]) -> tuple[dict, dict, float]:
-    """The cells' tops and the edges' lanes, by id, and where all ends."""
-    tops, lanes, y = {}, {}, float(HEAD)
-    for level in sorted({cell.level for cell in cells}):
-        here = [cell for cell in cells if cell.level == level]
-        above = {id(cell): _total(cell.nodes[: cell.nodes.index(cell.main)]) for cell in here}
-        boxes = y + max(above.values())  # at one height
-        for cell in here:
-            tops[id(cell)] = boxes - above[id(cell)]
-        y = max(tops[id(cell)] + _total(cell.nodes) for cell in here) + GAP / 2
-        for edge in (edge for edge in edges if edge.source.level == level):
-            crosses = edge.source.column != edge.target.column
-            lane = LANE if edge.crossing else QUIET_LANE if crosses else 0
-            lanes[id(edge)] = y + lane / 2
-            y += lane
-        y += GAP / 2
-    return tops, lanes, y
+def _heights(cell: Cell) -> tuple[float, float]:
+    main = cell.nodes.index(cell.main)
+    above, rest = cell.nodes[:main], cell.nodes[main:]
+    return sum(map(_height, above)), sum(map(_height, rest))
 
 
 def _row(node: Node, column: int, y: float, nodes: dict[str, Node], largest: int) -> Row:
-    x, height, kind, shape = _left(column), _height(node), kind_of_box(node), times(node.shape)
+    x, height = PIXELS.left(column), _height(node)
+    kind, shape = kind_of_box(node), times(node.shape)
     if not has_box(node):
         return Row(node.name, x, y, height, kind, says(node, nodes)[0], shape, column)
-    faces = _solid(x + SOLID / 2, y + height / 2, node.shape, largest)
-    return Row(node.name, x, y, height, kind, "", shape, column, faces)
+    solid = faces(x + SOLID / 2, y + height / 2, node.shape, largest, PIXELS.unit)
+    points = (" ".join(f"{x:.1f},{y:.1f}" for x, y in face) for face in solid)
+    return Row(node.name, x, y, height, kind, "", shape, column, tuple(points))
 
 
-def _solid(x: float, y: float, shape: tuple, largest: int) -> tuple[str, ...]:
-    """An output (C, H, W): its maps to the right (log), H up and W to the back (square roots)."""
-    channels, *sizes = (*shape, 1, 1, 1)[:3]
-    up, back = (24 * math.sqrt(size / largest) for size in sizes)
-    right, back = 2.0 * math.log2(channels + 1), 0.3 * back
-    x, y = x - (right + back) / 2, y + (up + back) / 2  # the lower left corner
-    front = [(0, 0), (right, 0), (right, -up), (0, -up)]
-    top = [(0, -up), (right, -up), (right + back, -up - back), (back, -up - back)]
-    side = [(right, 0), (right + back, -back), (right + back, -up - back), (right, -up)]
-    return tuple(
-        " ".join(f"{x + dx:.1f},{y + dy:.1f}" for dx, dy in face) for face in (front, top, side)
-    )
-
-
-def _arrow(edge: Edge, cells: list[Cell], tops: dict, lane: float) -> Arrow:
-    """From below a cell to above another; into its side if a third lies between."""
-    source, target = edge.source, edge.target
-    start, end = tops[id(source)] + _total(source.nodes), tops[id(target)]
-    between = range(source.level + 1, target.level)
-    aside = any(cell.column == target.column and cell.level in between for cell in cells)
-    away, into = 3 + 4 * (source.level % 3), end + STRIP / 2
-    if source.column == target.column:
-        x = _left(source.column)
-        points = [(x + WIDTH / 2, start), (x + WIDTH / 2, end)]
-        if aside:
-            points = [(x, start - 10), (x - away, start - 10), (x - away, into), (x, into)]
-        return Arrow(_path(points), source.column)
-    side = 1 if source.column < target.column else -1
-    x1 = _left(source.column) + WIDTH * (1 + side) / 2  # the sides that face each other
-    x2 = _left(target.column) + WIDTH * (1 - side) / 2
-    points = [(x1 - 14 * side, start), (x1 - 14 * side, lane)]
-    if aside:
-        points += [(x2 - away * side, lane), (x2 - away * side, into), (x2, into)]
-    else:
-        points += [(x2 + 24 * side, lane), (x2 + 24 * side, end)]
+def _arrow(edge: Edge, cells: list[Cell]) -> Arrow:
+    path = "M" + " L".join(f"{x:g} {y:g}" for x, y in route(edge, cells, PIXELS))
     if not edge.crossing:
-        return Arrow(_path(points), source.column)
+        return Arrow(path, edge.source.column)
     there, back = edge.crossing["bytes_forward"], edge.crossing["bytes_backward"]
     title = (
         f"{edge.crossing['edge']}: {times(edge.shape)}, {there:,} bytes forward and"
         f" {back:,} bytes of gradient back, for one image in training"
     )
     labels = (f"{there:,} B", f"{back:,} B back" if back else "")
-    return Arrow(_path(points), source.column, x1 + side * GUTTER / 2, lane, labels, title)
-
-
-def _path(points: list[tuple[float, float]]) -> str:
-    return "M" + " L".join(f"{x:g} {y:g}" for x, y in points)
+    return Arrow(path, edge.source.column, label_of(edge, PIXELS), edge.lane, labels, title)

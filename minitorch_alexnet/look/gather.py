@@ -17,12 +17,10 @@ from ..layers import (
     Tanh,
     Upsample,
 )
-from ..viz.graph import says, with_image
+from ..viz.graph import says, times, with_image
 from .fields import Fields, fields
-from .figure import times
 from .packed import exact, float32, packed
 
-ACROSS = 128  # units in a row of a strip
 KEPT = 12  # kernels of a convolution behind the first
 NOTES = {
     Conv2d: "Each map is a kernel's answer at every place where it can be laid.",
@@ -31,7 +29,7 @@ NOTES = {
     " maps beside it at the same place. Left before, right after, on one scale.",
     MaxPool2d: "Each place holds the largest value of its window.",
     Flatten: "The same numbers in one row.",
-    Linear: f"Each unit is a weighted sum of all that it reads. A row holds {ACROSS} units.",
+    Linear: "Each unit is a weighted sum of all that it reads.",
     Concat: "All that it reads, one after the other.",
     Upsample: "Each value, repeated in a square.",
 }
@@ -41,13 +39,13 @@ ONE_TO_ONE = (ReLU, Tanh, LocalResponseNorm, MaxPool2d, Copy, Upsample)  # map k
 def numbers(values: np.ndarray, seen: Fields) -> dict:
     """Maps (C, H, W), or units (n,), float32, as the script reads them.
 
-    order: the maps by their largest values, the largest first
+    order: the maps by the largest sizes of their values, the largest first
     rows, columns: what of the image each row and column of places sees
     """
     maps = values if values.ndim == 3 else values[None, None]
     return packed(maps) | {
         "shape": values.shape,
-        "order": np.argsort(-maps.max(axis=(1, 2)), kind="stable").tolist(),
+        "order": np.argsort(-np.abs(maps).max(axis=(1, 2)), kind="stable").tolist(),
         "peak": float32(np.abs(maps).max()),
         "signed": bool((maps < 0).any()),
         "rows": seen.rows,
@@ -87,23 +85,25 @@ def makers(net: Graph) -> dict[str, str]:
 
 
 def kernels(net: Graph, name: str, order: list[int]) -> dict:
-    """A convolution's kernels, as a layer's maps: a kernel's slices (kh, kw) under one another.
+    """A convolution's kernels: shape (kernels, slices, kh, kw), a slice for a map that it reads.
 
     Kernels on an image's colours are all there, and exact; of others those of the KEPT first maps
-    in `order`. which: the kernels that are there;  slices: of one, a channel each
+    in `order`. which: the kernels that are there;  alike: so many beside one another, a group, read
+    the same maps
     """
     weight = Device("cpu").array(net[name].params["weight"].data)
-    number, slices, height, width = weight.shape
-    on_image = makers(net).get(net.nodes[name].sources[0]) == IMAGE
+    number, slices = weight.shape[:2]
+    (source,) = net.nodes[name].sources
+    on_image = makers(net).get(source) == IMAGE
     colours = on_image and slices == net.input_shape[0]
     which = list(range(number)) if colours else order[:KEPT]
-    maps = weight[which].reshape(-1, slices * height, width)
-    return ({"floats": exact(maps)} if colours else packed(maps)) | {
-        "shape": maps.shape,
+    kept = weight[which]
+    return ({"floats": exact(kept)} if colours else packed(kept)) | {
+        "shape": kept.shape,
         "peak": float32(np.abs(weight).max()),
         "colours": colours,
         "which": which,
-        "slices": slices,
+        "alike": number * slices // with_image(net)[source].shape[0],
     }
 
 

@@ -10,20 +10,21 @@ EXACT = 10_000  # so many values are kept as they are; of more each takes a byte
 
 
 def packed(maps: np.ndarray) -> dict:
-    """Maps (C, H, W) float32 for the page's script.
+    """Maps (C, …) float32 for the page's script.
 
     {"floats": …}: up to EXACT values, float32 in base64
-    {"bytes": …, "low": (C,), "step": (C,)}: of map c a value is low[c] + step[c] · byte, wrong by
-        half a step at most, which is a 510th of what lies between the map's ends. The lowest is
-        exact: where a ReLU is silent there stands 0.
+    {"bytes": …, "low": (C,), "step": (C,)}: of map c byte 0 is low[c], and exact: where a ReLU is
+        silent there stands 0. Byte b is low[c] + step[c] · (b - 1/2), wrong by half a step at most,
+        which is a 510th of what lies between the map's ends.
     """
     if maps.size <= EXACT:
         return {"floats": exact(maps)}
-    low, high = maps.min(axis=(1, 2)), maps.max(axis=(1, 2))
+    rows = maps.reshape(len(maps), -1)
+    low, high = rows.min(axis=1), rows.max(axis=1)
     step = ((high.astype(float) - low) / 255).astype(np.float32)
-    shares = (maps.astype(float) - low[:, None, None]) / np.where(step, step, 1)[:, None, None]
+    shares = (rows.astype(float) - low[:, None]) / np.where(step, step, 1)[:, None]
     return {
-        "bytes": _base64(shares.round().clip(0, 255).astype(np.uint8).tobytes()),
+        "bytes": _base64(np.ceil(shares).clip(0, 255).astype(np.uint8).tobytes()),
         "low": [*map(float32, low)],
         "step": [*map(float32, step)],
     }

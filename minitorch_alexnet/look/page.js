@@ -4,6 +4,10 @@ const scene = JSON.parse(document.getElementById("scene").textContent);
 const [HEIGHT, WIDTH] = scene.size; // of the photograph
 const byId = (id) => document.getElementById(id);
 
+// Units in a row of a strip: each is wide enough to be pointed at
+const room = document.querySelector(".layers").clientWidth - 22; // less a view's frame
+const ACROSS = 8 * Math.min(16, Math.max(1, Math.floor(room / 64)));
+
 // ---- numbers ------------------------------------------------------------------------------------
 
 function bytes(text) {
@@ -15,31 +19,27 @@ function floats(text) {
   return Float32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
-/** Numbers in maps of rows and columns. */
+/** Numbers in maps, each of a place after the other. */
 class Numbers {
   constructor(told) {
     Object.assign(this, told);
-    [, this.height, this.width] = this.shape;
+    this.size = this.shape.slice(1).reduce((one, other) => one * other);
     this.all = this.floats ? floats(this.floats) : bytes(this.bytes);
   }
 
-  /** The number at a place; undefined beyond a strip's end, whose last row may be short. */
-  value(map, row, column) {
-    const one = this.all[(map * this.height + row) * this.width + column];
-    return this.floats || one === undefined ? one : this.low[map] + this.step[map] * one;
-  }
-
-  /** What a number can be wrong by. */
-  bound(map) {
-    return this.floats ? 0 : this.step[map] / 2;
+  /** The number at a place, and what it can be wrong by: see packed.py. */
+  number(map, place) {
+    const one = this.all[map * this.size + place];
+    if (this.floats || one === undefined) return [one, 0];
+    if (one === 0) return [this.low[map], 0];
+    return [this.low[map] + this.step[map] * (one - 0.5), this.step[map] / 2];
   }
 
   /** The largest size of a number in a map. */
   reach(map) {
     let most = 0;
-    for (let row = 0; row < this.height; row++)
-      for (let column = 0; column < this.width; column++)
-        most = Math.max(most, Math.abs(this.value(map, row, column) ?? 0));
+    for (let place = 0; place < this.size; place++)
+      most = Math.max(most, Math.abs(this.number(map, place)[0] ?? 0));
     return most;
   }
 }
@@ -49,11 +49,21 @@ class Layer extends Numbers {
   constructor(name) {
     const told = scene.layers[name];
     const [units] = told.shape;
-    const width = Math.min(scene.across, units);
+    const width = Math.min(ACROSS, units);
     const isStrip = told.shape.length === 1;
     super(isStrip ? { ...told, shape: [1, Math.ceil(units / width), width] } : told);
     this.name = name;
     this.isStrip = isStrip;
+    [, this.height, this.width] = this.shape;
+  }
+
+  /** The number at a place; undefined beyond a strip's end, whose last row may be short. */
+  value(map, row, column) {
+    return this.number(map, row * this.width + column)[0];
+  }
+
+  bound(map, row, column) {
+    return this.number(map, row * this.width + column)[1];
   }
 
   label(map) {
@@ -91,7 +101,7 @@ function digits(value, count) {
 }
 
 function told(layer, map, row, column) {
-  const bound = layer.bound(map);
+  const bound = layer.bound(map, row, column);
   const value = layer.value(map, row, column);
   return bound ? `${digits(value, 5)} ± ${digits(bound, 2)}` : digits(value, 7);
 }
@@ -147,15 +157,16 @@ function kernelsOf(name) {
 /** A kernel on an image's colours, in these: grey is 0. Of another its slices, side by side. */
 function paintKernel(canvas, name, map) {
   const kernel = kernelsOf(name);
-  const { slices, width, peak } = kernel;
-  const [k, height] = [kernel.which.indexOf(map), kernel.height / slices];
-  const weight = (slice, row, column) => kernel.value(k, slice * height + row, column);
+  const [, slices, height, width] = kernel.shape;
+  const k = kernel.which.indexOf(map);
+  const weight = (slice, row, column) =>
+    kernel.number(k, (slice * height + row) * width + column)[0];
   if (kernel.colours) {
     fillCanvas(canvas, width, height, (image) => {
       for (let i = 0; i < width * height; i++) {
         const [row, column] = [Math.floor(i / width), i % width];
         for (let c = 0; c < 3; c++) {
-          const share = weight(c % slices, row, column) / (peak || 1);
+          const share = weight(c % slices, row, column) / (kernel.peak || 1);
           image.data[4 * i + c] = 127.5 + 127.5 * share;
         }
         image.data[4 * i + 3] = 255;
@@ -202,14 +213,17 @@ function tell(layer, map, row, column) {
   const [rows, columns] = layer.field(row, column);
   byId("place").textContent = layer.place(map, row, column);
   byId("value").textContent = (layer.beside ? change : told)(layer, map, row, column);
-  byId("field").textContent = `sees rows ${rows.join("–")}, columns ${columns.join("–")}`;
-  const [height, width] = [rows[1] - rows[0] + 1, columns[1] - columns[0] + 1];
+  const [height, width] = [rows, columns].map(([first, last]) => last - first + 1);
+  const sees = height && width;
+  byId("field").textContent = sees
+    ? `sees rows ${rows.join("–")}, columns ${columns.join("–")}`
+    : "sees no pixel: padding alone";
   for (const id of ["field-under", "field-over"]) {
     const frame = { x: columns[0], y: rows[0], width, height };
     for (const [key, size] of Object.entries(frame)) byId(id).setAttribute(key, size);
   }
   const patch = byId("patch");
-  [patch.width, patch.height, patch.hidden] = [width, height, false];
+  [patch.width, patch.height, patch.hidden] = [width, height, !sees];
   patch.getContext("2d").drawImage(photo, columns[0], rows[0], width, height, 0, 0, width, height);
 }
 
@@ -217,7 +231,9 @@ function tell(layer, map, row, column) {
 function change(after, map, row, column) {
   const before = layer(after.beside);
   const [x, y] = [before, after].map((layer) => layer.value(map, row, column));
-  const times = x ? ` (× ${digits(y / x, 3)})` : "";
+  const isSure = (layer) =>
+    layer.bound(map, row, column) < 0.02 * Math.abs(layer.value(map, row, column));
+  const times = isSure(before) && isSure(after) ? ` (× ${digits(y / x, 3)})` : "";
   return `${told(before, map, row, column)} → ${told(after, map, row, column)}${times}`;
 }
 
@@ -286,7 +302,7 @@ function tile(shown, map, open) {
   const canvases = stages.map(() => element("canvas"));
   const kernel = hasColours(shown) ? [element("canvas")] : [];
   const pictures = element("span", { className: "pictures" }, ...kernel, ...canvases);
-  const properties = { className: "tile", type: "button", tabIndex: -1 };
+  const properties = { className: "tile", type: "button" };
   const button = element("button", properties, pictures, `${map}`);
   named(button, shown.label(map));
   expanded(button, false);
@@ -304,13 +320,19 @@ function tile(shown, map, open) {
   return button;
 }
 
-/** Arrow keys, Home and End among tiles, one alone of which Tab stops at; Escape leaves them. */
+/** Of what arrow keys go among Tab stops at one alone: the first, then the last that had it. */
+function stopAtOne(elements) {
+  const stopAt = (one) => {
+    for (const each of elements) each.setAttribute("tabindex", each === one ? 0 : -1);
+  };
+  stopAt(elements[0]);
+  for (const each of elements) each.addEventListener("focus", () => stopAt(each));
+}
+
+/** Arrow keys, Home and End among tiles; Escape leaves them. */
 function walkTiles(grid, leave) {
   const tiles = [...grid.children];
-  tiles[0].tabIndex = 0;
-  grid.addEventListener("focusin", (event) => {
-    for (const each of tiles) each.tabIndex = each === event.target ? 0 : -1;
-  });
+  stopAtOne(tiles);
   grid.addEventListener("keydown", (event) => {
     if (keyOf(event) === "Escape") return leave();
     const top = tiles[0].offsetTop;
@@ -331,23 +353,31 @@ function walkTiles(grid, leave) {
   });
 }
 
-/** A kernel, large, with what it is; nothing of one that is not kept. */
+/** A kernel, large, with what it is. */
 function kernelFigure(shown, map) {
-  const kernel = shown.kernels && kernelsOf(shown.kernels);
-  if (!kernel?.which.includes(map)) return [];
-  const canvas = element("canvas");
-  draw(canvas, () => paintKernel(canvas, shown.kernels, map));
-  const slices = `a slice for each of the ${kernel.slices} maps it reads`;
-  const words = `kernel ${map} of ${shown.kernels}, ${kernel.colours ? "grey is 0" : slices}`;
+  if (!shown.kernels) return [];
+  const kernel = kernelsOf(shown.kernels);
+  const slices = kernel.shape[1];
+  const first = slices * Math.floor(map / kernel.alike);
+  let words = `a slice for each of the maps ${first}–${first + slices - 1} that it reads`;
+  const stage = element("div", { className: "stage" });
+  if (kernel.which.includes(map)) {
+    const canvas = element("canvas");
+    draw(canvas, () => paintKernel(canvas, shown.kernels, map));
+    stage.append(canvas);
+    if (kernel.colours) words = "grey is 0";
+  } else words = `not kept; it reads the maps ${first}–${first + slices - 1}`;
+  const caption = element("figcaption", {}, `kernel ${map} of ${shown.kernels}: ${words}`);
   const className = kernel.colours ? "kernel" : "kernel slices";
-  const stage = element("div", { className: "stage" }, canvas);
-  return [element("figure", { className }, stage, element("figcaption", {}, words))];
+  return [element("figure", { className }, stage, caption)];
 }
 
 /** A map, or a strip of units, large: to point at, or to walk through with the arrow keys. */
 function view(shown, map, leave) {
   const stages = pair(shown);
-  const captions = shown.beside ? [`before: ${shown.beside}`, `after: ${shown.name}`] : [""];
+  const length = shown.isStrip ? [`${shown.width} units in a row`] : [];
+  const which = shown.beside ? [[`before: ${shown.beside}`], [`after: ${shown.name}`]] : [[]];
+  const captions = which.map((words) => [...words, ...length].join("; "));
   const cursors = stages.map(() => element("div", { className: "cursor", hidden: true }));
   const figures = stages.map((each, i) => {
     const canvas = element("canvas");
@@ -355,7 +385,7 @@ function view(shown, map, leave) {
     tellAt(canvas, shown, map);
     canvas.addEventListener("click", (event) => go(...under(event, canvas, shown)));
     const stage = element("div", { className: "stage" }, canvas, cursors[i]);
-    return element("figure", { className: "large" }, stage, element("figcaption", {}, captions[i]));
+    return element("figure", {}, stage, element("figcaption", {}, captions[i]));
   });
   const className = shown.isStrip ? "stages strips" : "stages";
   const maps = element("div", { className: "maps" }, ...figures);
@@ -414,7 +444,8 @@ function openLayer(details) {
     };
     for (const other of grid.children) expanded(other, other === button);
     const properties = { className: "close", type: "button", onclick: leave };
-    const heading = element("h3", {}, `map ${map}`, element("button", properties, "close"));
+    const close = element("button", properties, "close");
+    const heading = element("header", {}, element("h3", {}, `map ${map}`), close);
     const frame = view(shown, map, leave);
     place.replaceChildren(element("div", { className: "view" }, heading, frame));
     frame.focus({ preventScroll: true });
@@ -455,23 +486,25 @@ const rows = [...document.querySelectorAll(".net .row")];
 
 /** Its neighbour in the figure, the way an arrow key points. */
 function beside(row, key) {
-  const isHere = (each) => each.dataset.column === row.dataset.column;
-  const column = rows.filter(isHere);
+  const here = Number(row.dataset.column);
+  const inColumn = (number) => rows.filter((each) => Number(each.dataset.column) === number);
+  const column = inColumn(here);
   const height = (each) => each.getBBox().y + each.getBBox().height / 2;
   const gap = (each) => Math.abs(height(each) - height(row));
-  const others = rows.filter((each) => !isHere(each)).sort((one, other) => gap(one) - gap(other));
+  const nearest = (number) => inColumn(number).sort((one, other) => gap(one) - gap(other))[0];
   return {
     ArrowDown: column[column.indexOf(row) + 1],
     ArrowUp: column[column.indexOf(row) - 1],
-    ArrowLeft: others[0],
-    ArrowRight: others[0],
+    ArrowLeft: nearest(here - 1),
+    ArrowRight: nearest(here + 1),
   }[key];
 }
 
+stopAtOne(rows);
 for (const row of rows) {
   row.addEventListener("click", (event) => {
     event.preventDefault(); // which would take the focus away again
-    const details = document.querySelector(row.getAttribute("href"));
+    const details = byId(row.getAttribute("href").slice(1)).closest("details");
     details.open = true;
     details.querySelector("summary").focus({ preventScroll: true });
     details.scrollIntoView();
@@ -505,5 +538,3 @@ byId("show-slope").addEventListener("change", (event) => {
 byId("stack").addEventListener("pointermove", (event) => {
   tell(gradient, 0, ...under(event, photo, gradient));
 });
-
-if (location.hash.startsWith("#layer-")) byId(location.hash.slice(1))?.setAttribute("open", "");

@@ -1,5 +1,6 @@
 """The page: what is gathered for it, and the template that it is poured into."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -9,16 +10,17 @@ import numpy as np
 
 from ..data.span import Span
 from ..data.transforms import centre
+from ..described import in_words
 from ..device import Device
 from ..errors import ShapeError, UserError
 from ..graph import IMAGE
 from ..layers.loss import log_softmax
-from ..run import Run, check_images
+from ..run import Run, build_net, check_images
 from ..viz.figure import pixels
 from ..words import printable, unknown
 from .fields import fields
 from .figure import crossing_rows, figure
-from .gather import ACROSS, KEPT, kernels, layers, makers, numbers, section
+from .gather import KEPT, kernels, layers, makers, numbers, section
 from .packed import EXACT, picture
 from .walk import Walk
 
@@ -70,7 +72,9 @@ def page(
     part = centre(image.shape, net.input_shape)(image)
     with np.errstate(all="ignore"):  # what is not finite is told of
         walk = Walk(net, run.normalize(part[None], net.device))
-    values = _finite({name: Device("cpu").array(y)[0] for name, y in walk.values.items()})
+    values = {name: Device("cpu").array(y)[0] for name, y in walk.values.items()}
+    for name, value in values.items():
+        _expect_finite(name, value)
     shares = np.exp(log_softmax(values[net.last.name][None]))[0]
     best = np.argsort(-shares, kind="stable")
     chosen = names.index(of) if of else int(best[0])
@@ -81,12 +85,14 @@ def page(
     drawing = figure(net)
     opened = layers(net, values, drawing.names)
     opened[net.last.name]["names"] = [*map(printable, names)]
-    by_pixels = walk.gradient(chosen) / run.normalize.scale.reshape(-1, 1, 1)
-    slope = np.abs(by_pixels).max(axis=0, keepdims=True)
+    with np.errstate(all="ignore"):
+        by_pixels = walk.gradient(chosen) / run.normalize.scale.reshape(-1, 1, 1)
+        slope = np.abs(by_pixels).max(axis=0, keepdims=True).astype(np.float32)
+    _expect_finite(f"the gradient of {printable(names[chosen])}", slope)
     opened[GRADIENT] = numbers(slope, fields(net)[IMAGE])
     convolutions = sorted({*makers(net).values()} - {IMAGE})
     return template.render(
-        model=run.config.model,
+        net=_called(run),
         folder=printable(str(run.folder or "")),
         photo=printable(photo),
         picture=picture(as_bytes(part)),
@@ -112,7 +118,6 @@ def page(
         ],
         scene={
             "size": part.shape[1:],
-            "across": ACROSS,
             "layers": opened,
             "kernels": {name: kernels(net, name, opened[name]["order"]) for name in convolutions},
         },
@@ -140,14 +145,22 @@ def _template():
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False}
     for name in ("page.css", "page.js"):  # as they are: a template would read their braces
         text = (HERE / name).read_text("utf-8")
         environment.globals[name.replace(".", "_")] = Markup(text)
     return environment.get_template("page.html")
 
 
-def _finite(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    for name, value in values.items():
-        if not np.isfinite(value).all():
-            raise UserError(f"{name} gives nan or inf for this photograph: there is no page of it")
-    return values
+def _expect_finite(name: str, value: np.ndarray) -> None:
+    if not np.isfinite(value).all():
+        raise UserError(f"{name} has nan or inf for this photograph: there is no page of it")
+
+
+def _called(run: Run) -> str:
+    """The net by its model's name, if it is that model; else by its folder's."""
+    with contextlib.suppress(UserError):  # no model is called so, or it takes other images
+        twin = build_net(run.config, len(run.class_names), run.normalize.mean.shape, draw=False)
+        if in_words(twin) == in_words(run.net):
+            return run.config.model
+    return printable(run.folder.name) if run.folder else "a net of its own"

@@ -6,6 +6,7 @@ level run lanes, one for each value that crosses.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -48,13 +49,38 @@ SLIM = {  # what a slim line says of a layer; one of any other kind gets a box
 # Okabe and Ito's colours: what leaves each column; light shades of others for the boxes
 LEAVING = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 SHADES = {"convolution": "#C3E1F5", "fully connected": "#F8DDA0", "another layer": "#F0D5E4"}
+FACES = ("0.97", "1", "0.8")  # of a solid: front, top, side
 CLEAR = {"fc": "white", "ec": "none", "pad": 1}  # a text's ground, where lines may pass
 
-# Inches, as all lengths here: of a column, between two, around all, over all; then the heights of
-# a box, a slim line, what parts two levels, a lane with words and without, a line in a box
-WIDTH, GUTTER, MARGIN, HEAD = 4.05, 1.75, 0.35, 0.55
-BOX, STRIP, GAP, LANE, QUIET_LANE, LINE = 0.58, 0.21, 0.22, 0.38, 0.12, 0.165
-SOLID, PAD = 0.85, 0.1  # texts start right of a layer's output, drawn as a solid
+LINE, SOLID, PAD = 0.165, 0.85, 0.1  # inches: a line in a box; texts start right of the solid
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a drawing is measured out by; the lower ones are heights."""
+
+    unit: float  # of the small lengths, which look as they do in a figure of inches
+    width: float  # of a column
+    gutter: float  # between two
+    margin: float  # around all
+    head: float  # over all
+    box: float
+    strip: float  # a slim line
+    gap: float  # between levels
+    lane: float  # with words
+    quiet_lane: float  # without
+
+    def left(self, column: int) -> float:
+        return self.margin + column * (self.width + self.gutter)
+
+    def middle(self, column: int) -> float:
+        return self.left(column) + self.width / 2
+
+    def across(self, columns: int) -> float:
+        return self.left(columns) - self.gutter + self.margin
+
+
+INCHES = Sizes(1, 4.05, 1.75, 0.35, 0.55, 0.58, 0.21, 0.22, 0.38, 0.12)
 
 
 @dataclass
@@ -67,7 +93,7 @@ class Band:
 
     @property
     def height(self) -> float:
-        return STRIP if self.words else BOX
+        return INCHES.strip if self.words else INCHES.box
 
 
 @dataclass
@@ -78,14 +104,11 @@ class Cell:
     nodes: list[Node] = field(default_factory=list)
     level: int = 0
     top: float = 0.0
+    bottom: float = 0.0
 
     @property
     def main(self) -> Node:
         return next(filter(has_box, self.nodes), self.nodes[0])
-
-    @property
-    def x(self) -> float:
-        return MARGIN + self.column * (WIDTH + GUTTER)
 
     @cached_property
     def bands(self) -> list[Band]:
@@ -97,23 +120,13 @@ class Cell:
                 (words,) = says(node, {})
                 last = bands[-1] if bands else Band(node)
                 longer = f"{last.words} · {words}"
-                fits = inches(longer + _times(node.shape), 8.5) < WIDTH - SOLID - 2 * PAD
+                fits = inches(longer + times(node.shape), 8.5) < INCHES.width - SOLID - 2 * PAD
                 if last.words and not last.reshapes and fits:
                     words = longer
                     bands.pop()
                 bands.append(Band(node, words, node.shape != shape))
             shape = node.shape
         return bands
-
-    def heights(self) -> tuple[float, float]:
-        """Of what is above the box's upper edge, and of the rest."""
-        above = next((i for i, band in enumerate(self.bands) if not band.words), 0)
-        heights = [band.height for band in self.bands]
-        return sum(heights[:above]), sum(heights[above:])
-
-    @property
-    def bottom(self) -> float:
-        return self.top + sum(self.heights())
 
 
 @dataclass
@@ -126,12 +139,6 @@ class Edge:
     crossing: dict | None
     lane: float = 0.0
 
-    @property
-    def lane_height(self) -> float:
-        if self.crossing:
-            return LANE
-        return QUIET_LANE if self.source.column != self.target.column else 0.0
-
 
 def network(net: Graph) -> Figure:
     """The net's layers and what they give, its towers side by side, and what crosses.
@@ -143,10 +150,10 @@ def network(net: Graph) -> Figure:
     expect_graph(net, "network")
     nodes = with_image(net)
     headings, cells, edges = arranged(net)
-    bottom = _set_heights(cells, edges)
+    bottom = set_heights(cells, edges, INCHES, _heights)
     notes = _notes(net, nodes)
 
-    width = MARGIN + len(headings) * (WIDTH + GUTTER) - GUTTER + MARGIN
+    width = INCHES.across(len(headings))
     height = bottom + 0.55 + 0.2 * len(notes)
     # whatever rcParams say; the stubs have no "none"
     figure = Figure((width, height), DPI, layout="none")  # type: ignore[arg-type]
@@ -154,7 +161,7 @@ def network(net: Graph) -> Figure:
     axes.set_axis_off()
     for i, heading in enumerate(headings):
         look = {"ha": "center", "weight": "bold", "color": LEAVING[i % len(LEAVING)]}
-        _write(axes, Cell(i).x + WIDTH / 2, HEAD / 2, heading, 11, **look)
+        _write(axes, INCHES.middle(i), INCHES.head / 2, heading, 11, **look)
     for edge in edges:
         _draw_edge(axes, edge, cells)
     largest = max(max(node.shape[1:], default=1) for node in nodes.values())
@@ -162,10 +169,11 @@ def network(net: Graph) -> Figure:
         _draw_cell(axes, cell, nodes, largest)
     kinds = {kind_of_box(cell.main) for cell in cells}
     for i, kind in enumerate(kind for kind in SHADES if kind in kinds):
-        _draw_shade(axes, MARGIN + 1.35 * i, bottom + 0.1, 0.2, 0.14, SHADES[kind])
-        _write(axes, MARGIN + 1.35 * i + 0.27, bottom + 0.17, kind, 8.5)
+        x = INCHES.margin + 1.35 * i
+        _draw_shade(axes, x, bottom + 0.1, 0.2, 0.14, SHADES[kind])
+        _write(axes, x + 0.27, bottom + 0.17, kind, 8.5)
     for i, note in enumerate(notes):
-        _write(axes, MARGIN, bottom + 0.45 + 0.2 * i, note, 8.5)
+        _write(axes, INCHES.margin, bottom + 0.45 + 0.2 * i, note, 8.5)
     return figure
 
 
@@ -258,54 +266,106 @@ def _are_twins(one: Node, other: Node) -> bool:
     return bool(one.tower and other.tower) and one.joined_name == other.joined_name
 
 
-def _set_heights(cells: list[Cell], edges: list[Edge]) -> float:
-    """Boxes of a level at one height, its lanes below them; returns where the last level ends."""
-    y = HEAD
+def set_heights(
+    cells: list[Cell],
+    edges: list[Edge],
+    sizes: Sizes,
+    heights: Callable[[Cell], tuple[float, float]],
+) -> float:
+    """Boxes of a level at one height, its lanes below them; returns where the last level ends.
+
+    heights: of what a cell has above its box's upper edge, and of the rest
+    """
+    y = sizes.head
     for level in sorted({cell.level for cell in cells}):
-        here = [cell for cell in cells if cell.level == level]
-        edge_of_boxes = y + max(cell.heights()[0] for cell in here)
-        for cell in here:
-            cell.top = edge_of_boxes - cell.heights()[0]
-        y = max(cell.bottom for cell in here) + GAP / 2
-        for edge in edges:
-            if edge.source.level == level:
-                edge.lane = y + edge.lane_height / 2
-                y += edge.lane_height
-        y += GAP / 2
+        here = {id(cell): heights(cell) for cell in cells if cell.level == level}
+        edge_of_boxes = y + max(above for above, _ in here.values())
+        for cell in (cell for cell in cells if cell.level == level):
+            above, rest = here[id(cell)]
+            cell.top, cell.bottom = edge_of_boxes - above, edge_of_boxes + rest
+            y = max(y, cell.bottom)
+        y += sizes.gap / 2
+        for edge in (edge for edge in edges if edge.source.level == level):
+            crosses = edge.source.column != edge.target.column
+            lane = sizes.lane if edge.crossing else sizes.quiet_lane if crosses else 0
+            edge.lane = y + lane / 2
+            y += lane
+        y += sizes.gap / 2
     return y
+
+
+def route(edge: Edge, cells: list[Cell], sizes: Sizes) -> list[tuple[float, float]]:
+    """From below a cell to above another; into its side if a third lies between."""
+    source, target, lane, unit = edge.source, edge.target, edge.lane, sizes.unit
+    between = range(source.level + 1, target.level)
+    aside = any(cell.column == target.column and cell.level in between for cell in cells)
+    away = unit * (0.1 + 0.08 * (source.level % 3))  # of the way round the third
+    into = target.top + sizes.strip / 2
+    if source.column == target.column and aside:
+        x, start = sizes.left(source.column), source.bottom - sizes.strip / 2
+        return [(x, start), (x - away, start), (x - away, into), (x, into)]
+    if source.column == target.column:
+        x = sizes.middle(source.column)
+        return [(x, source.bottom), (x, target.top)]
+    side = side_of(edge)
+    x1 = sizes.middle(source.column) + side * (sizes.width / 2 - 0.25 * unit)
+    x2 = sizes.middle(target.column) - side * sizes.width / 2  # the side that faces the source
+    points = [(x1, source.bottom), (x1, lane)]
+    if aside:
+        return [*points, (x2 - away * side, lane), (x2 - away * side, into), (x2, into)]
+    x2 += side * unit * (0.3 + 0.2 * abs(source.column - target.column))
+    return [*points, (x2, lane), (x2, target.top)]
+
+
+def side_of(edge: Edge) -> int:
+    """Of its source: 1 the right, -1 the left, 0 neither."""
+    return (edge.target.column > edge.source.column) - (edge.target.column < edge.source.column)
+
+
+def label_of(edge: Edge, sizes: Sizes) -> float:
+    """Where what crosses is told of: the middle of the gutter beside the source."""
+    return sizes.middle(edge.source.column) + side_of(edge) * (sizes.width + sizes.gutter) / 2
+
+
+def faces(x: float, y: float, shape: tuple, largest: int, unit: float) -> list[list[np.ndarray]]:
+    """An output (C, H, W) as a solid around (x, y), y down: the corners of its front, top, side.
+
+    Its maps go to the right (log), H up and W to the back (square roots).
+    """
+    channels, *sizes = (*shape, 1, 1, 1)[:3]
+    up, back = (0.36 * unit * math.sqrt(size / largest) for size in sizes)
+    right, back = 0.045 * unit * math.log2(channels + 1), 0.4 * back
+    across, over, high = np.array([[right, 0], [back, -back], [0, -up]])
+    start = (x, y) - (across + over + high) / 2  # the lower left corner
+    return [
+        [corner, corner + one, corner + one + other, corner + other]
+        for corner, one, other in (
+            (start, across, high),
+            (start + high, across, over),
+            (start + across, over, high),
+        )
+    ]
 
 
 # ---- drawing -----------------------------------------------------------------------------------
 
 
+def _heights(cell: Cell) -> tuple[float, float]:
+    above = next((i for i, band in enumerate(cell.bands) if not band.words), 0)
+    heights = [band.height for band in cell.bands]
+    return sum(heights[:above]), sum(heights[above:])
+
+
 def _draw_edge(axes: Axes, edge: Edge, cells: list[Cell]) -> None:
-    """An arrow from below a cell to above another; into its side if a third lies between."""
-    source, target, lane = edge.source, edge.target, edge.lane
-    between = range(source.level + 1, target.level)
-    aside = any(cell.column == target.column and cell.level in between for cell in cells)
-    away, y = 0.1 + 0.08 * (source.level % 3), target.top + STRIP / 2  # of the way round the third
-    if source.column == target.column:
-        x, label, ha = source.x + WIDTH / 2, source.x + WIDTH / 2 + PAD, "left"
-        points = [(x, source.bottom), (x, target.top)]
-        if aside:
-            x, start = source.x, source.bottom - STRIP / 2
-            points = [(x, start), (x - away, start), (x - away, y), (x, y)]
-    else:
-        side = 1 if source.column < target.column else -1
-        x1 = source.x + WIDTH * (1 + side) / 2  # the sides that face each other
-        x2 = target.x + WIDTH * (1 - side) / 2
-        label, ha = x1 + side * GUTTER / 2, "center"
-        points = [(x1 - 0.25 * side, source.bottom), (x1 - 0.25 * side, lane)]
-        if aside:
-            points += [(x2 - away * side, lane), (x2 - away * side, y), (x2, y)]
-        else:
-            x = x2 + side * (0.3 + 0.2 * abs(source.column - target.column))
-            points += [(x, lane), (x, target.top)]
+    source, lane, points = edge.source, edge.lane, route(edge, cells, INCHES)
+    label, ha = label_of(edge, INCHES), "center"
+    if not side_of(edge):
+        label, ha = label + PAD, "left"
     color, lw = "0.45", 1.0
     if edge.crossing:
         color, lw = LEAVING[source.column % len(LEAVING)], 1.6
         there, back = (_bytes(edge.crossing[f"bytes_{to}"]) for to in ("forward", "backward"))
-        for text, up in (f"{_times(edge.shape)}, {there}", 0.09), (f"{back} back", -0.09):
+        for text, up in (f"{times(edge.shape)}, {there}", 0.09), (f"{back} back", -0.09):
             _write(axes, label, lane - up, text, 8, ha=ha, bbox=CLEAR)
     arrow = FancyArrowPatch(
         path=Path(points), arrowstyle="-|>", mutation_scale=10, color=color, lw=lw
@@ -314,19 +374,22 @@ def _draw_edge(axes: Axes, edge: Edge, cells: list[Cell]) -> None:
 
 
 def _draw_cell(axes: Axes, cell: Cell, nodes: dict[str, Node], largest: int) -> None:
-    x, right, y = cell.x + SOLID, cell.x + WIDTH - PAD, cell.top
+    left, y = INCHES.left(cell.column), cell.top
+    x, right = left + SOLID, left + INCHES.width - PAD
     for band in cell.bands:
-        middle, shape = y + band.height / 2, _times(band.node.shape)
+        middle, shape = y + band.height / 2, times(band.node.shape)
         if band.words:
-            _draw_shade(axes, cell.x, y, WIDTH, band.height, "white")
+            _draw_shade(axes, left, y, INCHES.width, band.height, "white")
             _write(axes, x, middle, band.words, 8.5, color="0.2")
             if band.reshapes:
                 _write(axes, right, middle, shape, 8.5, color="0.2", ha="right")
         else:
             _draw_shade(
-                axes, cell.x, y, WIDTH, band.height, SHADES.get(kind_of_box(band.node), "0.88")
+                axes, left, y, INCHES.width, band.height, SHADES.get(kind_of_box(band.node), "0.88")
             )
-            _draw_solid(axes, cell.x + SOLID / 2, middle, band.node.shape, largest)
+            solid = faces(left + SOLID / 2, middle, band.node.shape, largest, INCHES.unit)
+            for face, shade in zip(solid, FACES, strict=True):
+                axes.add_patch(Polygon(face, fc=shade, ec="0.3", lw=0.7, joinstyle="round"))
             lines = says(band.node, nodes)
             first = middle - LINE * len(lines) / 2
             _write(axes, right, first, shape, 9, weight="bold", ha="right")
@@ -339,22 +402,6 @@ def _draw_cell(axes: Axes, cell: Cell, nodes: dict[str, Node], largest: int) -> 
 
 def _draw_shade(axes: Axes, x: float, y: float, width: float, height: float, shade: str) -> None:
     axes.add_patch(Rectangle((x, y), width, height, fc=shade, ec="0.5", lw=0.8))
-
-
-def _draw_solid(axes: Axes, x: float, y: float, shape: tuple, largest: int) -> None:
-    """An output (C, H, W): its maps to the right (log), H up and W to the back (square roots)."""
-    channels, *sizes = (*shape, 1, 1, 1)[:3]
-    up, back = (0.36 * math.sqrt(size / largest) for size in sizes)
-    right, back = 0.045 * math.log2(channels + 1), 0.4 * back
-    start = np.array([x - (right + back) / 2, y + (up + back) / 2])  # the lower left corner
-    across, over, high = np.array([[right, 0], [back, -back], [0, -up]])
-    for corner, one, other, shade in (
-        (start, across, high, "0.97"),
-        (start + high, across, over, "1"),
-        (start + across, over, high, "0.8"),
-    ):
-        face = [corner, corner + one, corner + one + other, corner + other]
-        axes.add_patch(Polygon(face, fc=shade, ec="0.3", lw=0.7, joinstyle="round"))
 
 
 # ---- words -------------------------------------------------------------------------------------
@@ -382,7 +429,7 @@ def says(node: Node, nodes: dict[str, Node]) -> list[str]:
     if isinstance(layer, Conv2d):
         number, *size = layer.params["weight"].data.shape
         stride = "" if layer.stride == (1, 1) else f", stride {short(layer.stride)}"
-        does = f"kernels: {number} of {_times(size)}{stride}{_groups(layer)}"
+        does = f"kernels: {number} of {times(size)}{stride}{_groups(layer)}"
     elif isinstance(layer, Linear):
         does = f"units: {layer.out_features} of {layer.in_features} inputs"
     else:
@@ -424,7 +471,7 @@ def _groups(layer: Conv2d | LocalResponseNorm) -> str:
     return f", {layer.groups} groups" if layer.groups > 1 else ""
 
 
-def _times(shape: tuple) -> str:
+def times(shape: tuple) -> str:
     return "×".join(map(str, shape))
 
 

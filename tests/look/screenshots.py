@@ -47,7 +47,7 @@ def screenshot(driver, address, layer, path, width=1400, height=860, theme="ligh
     driver.execute_async_script(
         """
         const [name, then] = arguments;
-        const details = document.getElementById(`layer-${name}`);
+        const details = document.getElementById(`layer-${name}`).closest("details");
         details.addEventListener("toggle", () => {
           details.querySelector(".tile")?.click();
           const shown = scene.layers[name].shape;

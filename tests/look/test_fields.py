@@ -59,6 +59,9 @@ NETS = {
         MaxPool2d(3, stride=2, padding=1, ceil_mode=True), MaxPool2d((2, 3), ceil_mode=True)
     ),
     "enlarged": lambda: column(Upsample(3), Conv2d(2, 2, 4, stride=2), Tanh()),
+    "behind padding": lambda: column(
+        Conv2d(2, 2, 1, padding=1), Conv2d(2, 2, 3), MaxPool2d(2), shape=(2, 12, 12)
+    ),
     "towers": towers,
     "own": lambda: column(Conv2d(2, 2, 3), Own(), MaxPool2d(2)),
     "fashion": lambda: build("fashion", seed=3),
@@ -76,10 +79,11 @@ def spoilt(net, axis):
         for name, y in ({IMAGE: image} | kept).items():
             others = tuple(i for i in range(y.ndim) if i != axis) if y.ndim == 4 else None
             bad = np.isnan(y).any(axis=others, keepdims=y.ndim == 2)
+            places = found.setdefault(name, [[] for _ in range(bad.size)])
             for place in np.flatnonzero(bad):
-                found.setdefault(name, {}).setdefault(int(place), []).append(pixel)
+                places[place].append(pixel)
     return {
-        name: [(min(places[i]), max(places[i])) for i in sorted(places)]
+        name: [(min(pixels), max(pixels)) if pixels else (0, -1) for pixels in places]
         for name, places in found.items()
     }
 

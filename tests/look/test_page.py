@@ -10,11 +10,12 @@ from looked import Parsed, a_photo, a_run
 from PIL import Image
 from test_packed import unpacked
 
+from minitorch_alexnet.config import IMPORTED, Config
 from minitorch_alexnet.data.span import Span
 from minitorch_alexnet.data.transforms import Normalize
 from minitorch_alexnet.errors import ShapeError, UserError
-from minitorch_alexnet.graph import IMAGE
-from minitorch_alexnet.layers import Copy, Dropout, LocalResponseNorm
+from minitorch_alexnet.graph import IMAGE, Graph
+from minitorch_alexnet.layers import Conv2d, Copy, Dropout, Flatten, Linear, LocalResponseNorm
 from minitorch_alexnet.look import Neighbour, is_our_page, page
 from minitorch_alexnet.look.gather import KEPT
 from minitorch_alexnet.look.page import GRADIENT
@@ -65,7 +66,7 @@ def test_every_value_is_the_nets(small):
         assert told["peak"] == pytest.approx(np.abs(wanted).max(), rel=1e-5)
         assert told["signed"] == bool((wanted < 0).any())
         if wanted.ndim == 3:
-            peaks = wanted.max(axis=(1, 2))[told["order"]]
+            peaks = np.abs(wanted).max(axis=(1, 2))[told["order"]]
             assert sorted(told["order"]) == list(range(len(wanted)))
             assert (np.diff(peaks) <= slack).all()
     assert 5 < exact < len(kept)  # both kinds are there
@@ -113,8 +114,8 @@ def test_the_kernels_that_made_the_maps(small):
         which = list(range(48)) if first else layers[name]["order"][:KEPT]
         assert told["colours"] == first
         assert told["which"] == which
-        assert told["slices"] == weight.shape[1]
-        kept = weight[which].reshape(len(which), -1, weight.shape[3])
+        assert told["alike"] == len(weight) // run.net[name].groups
+        kept = weight[which]
         assert list(kept.shape) == told["shape"]
         values, bound = unpacked(told, kept.shape)
         assert not (first and bound.any())
@@ -208,8 +209,34 @@ def test_what_is_refused(small, monkeypatch):
             page(run, photo, "x")
     spoilt = run.net["conv3"].params["bias"].data
     monkeypatch.setattr(run.net["conv3"].params["bias"], "data", spoilt + np.float32(np.inf))
-    with pytest.raises(UserError, match="conv3 gives nan or inf"):
+    with pytest.raises(UserError, match="conv3 has nan or inf"):
         page(run, photo, "x")
+
+
+def test_a_gradient_too_large_for_float32_is_refused():
+    run = a_run("fashion", NAMES, channels=1)
+    photo = a_photo(run)
+    run.normalize = Normalize(photo.astype(float), 1e-9)  # the net reads zeros
+    run.net["conv1"].params["weight"].data *= np.float32(1e36)
+    run.net["conv1"].params["bias"].data[:] = 1
+    with pytest.raises(UserError, match="the gradient of dog has nan or inf"):
+        page(run, photo, "x", of="dog")
+
+
+def test_what_the_net_is_called(tmp_path):
+    run = a_run("fashion", NAMES, channels=1)
+
+    def title():
+        return Parsed(page(run, a_photo(run), "x")).text.split("</title>")[0].split("inside")[1]
+
+    assert title().split()[0] == "fashion"
+    own = Graph.of((1, 28, 28), [Conv2d(1, 3, 5, stride=3), Flatten(), Linear(192, 3)], seed=0)
+    run.net = own  # as Trainer(…, net=own) leaves it, with the config's usual model
+    assert title().startswith(" a net of its own")
+    run.folder = tmp_path / "mine"
+    assert title().split()[0] == "mine"
+    run.config = Config(model=IMPORTED)
+    assert title().split()[0] == "mine"
 
 
 def test_float_pictures_are_those_of_the_training_scale():
