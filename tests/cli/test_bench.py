@@ -16,7 +16,7 @@ def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def known(net, batch, seconds, rng):
+def known(net, batch, seconds, rng, processes):
     """Instead of measure: every step takes 0.2 + 0.5 + 0.1 s, inference 0.1 s."""
     layers = {name: np.tile((0.01, 0.03), (3, 1)) for name in net.nodes}
     layers["conv2"][:] = 0.04, 0.08
