@@ -550,3 +550,14 @@ def test_an_output_that_is_no_array_is_named():
 
     with pytest.raises(UserError, match="forward's y must be an array, got a list"):
         check_layer(Sum(), normal(2, 3))
+
+
+def test_a_layer_is_checked_as_in_training_whatever_it_does_unasked():
+    class OnlyInTraining(Layer):
+        def forward(self, x, train=False):
+            return (2 * x if train else x), None
+
+        def backward(self, dy, cache, need_dx=True):
+            return 2 * dy, {}
+
+    assert check_layer(OnlyInTraining(), normal(2, 3)).passed
