@@ -14,7 +14,7 @@ from .summary import summary
 from .train import Trainer
 from .workers import keep_freed_memory, set_threads
 
-__version__ = "0.3.0"
+__version__ = "0.5.0"
 __all__ = [
     "SGD",
     "ArrayDataset",

@@ -7,10 +7,10 @@ from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 from ..experiments.experiment import Measure
 from ..experiments.report import difference
 from ..experiments.reproduction import Outcome
-from .figure import DPI, Figure
+from .figure import COLOURS, DPI, Figure
 from .text import fit, plain
 
-ARMS = ("#0072B2", "#D55E00")  # Okabe and Ito's blue and vermilion
+ARMS = tuple(COLOURS.values())
 
 
 def experiment(outcome: Outcome) -> Figure:

@@ -12,6 +12,14 @@ from ..words import kind_of
 from .text import families
 
 DPI = 120
+COLOURS = {  # Okabe and Ito's, told apart by every kind of eye
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+}
 
 
 class Figure(matplotlib.figure.Figure):

@@ -32,7 +32,7 @@ from ..layers import (
 )
 from ..layers.base import short
 from ..summary import crossings
-from .figure import DPI, Figure
+from .figure import COLOURS, DPI, Figure
 from .text import fit, inches
 
 SLIM = {  # what a slim line says of a layer; one of any other kind gets a box
@@ -47,7 +47,7 @@ SLIM = {  # what a slim line says of a layer; one of any other kind gets a box
     Copy: lambda layer: f"copy to {layer.to}",
 }
 # Okabe and Ito's colours: what leaves each column; light shades of others for the boxes
-LEAVING = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+LEAVING = tuple(COLOURS[name] for name in ("blue", "vermilion", "green", "purple"))
 SHADES = {"convolution": "#C3E1F5", "fully connected": "#F8DDA0", "another layer": "#F0D5E4"}
 FACES = ("0.97", "1", "0.8")  # of a solid: front, top, side
 CLEAR = {"fc": "white", "ec": "none", "pad": 1}  # a text's ground, where lines may pass

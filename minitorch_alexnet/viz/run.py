@@ -10,10 +10,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ..errors import ShapeError, UserError
-from .figure import DPI, Figure, expect_names, numbers, pixels
+from .figure import COLOURS, DPI, Figure, expect_names, numbers, pixels
 from .text import fit, legible, plain
 
-TRAIN, VALIDATION = "#0072B2", "#D55E00"  # Okabe and Ito's blue and vermilion
+TRAIN, VALIDATION = COLOURS["blue"], COLOURS["vermilion"]
 PARTS = ("train", "validation")
 CURVES = ("epoch", "learning_rate", *(f"{p}_{of}" for p in PARTS for of in ("loss", "accuracy")))
 MAX_WRITTEN = 20  # with more classes than this a confusion matrix is colours alone

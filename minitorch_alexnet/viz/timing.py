@@ -3,10 +3,10 @@
 import numpy as np
 
 from ..timing import Timing
-from .figure import DPI, Figure
+from .figure import COLOURS, DPI, Figure
 from .text import fit, plain
 
-FORWARD, BACKWARD = "#0072B2", "#E69F00"  # Okabe and Ito's blue and orange
+FORWARD, BACKWARD = COLOURS["blue"], COLOURS["orange"]
 
 
 def layer_bars(timing: Timing, title: str = "") -> Figure:
