@@ -4,9 +4,8 @@ import platform
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
-from .. import __version__
+from .. import __version__, machine
 from ..config import LIMITS, expect_within
 from ..data import fashion_mnist
 from ..errors import UserError
@@ -114,9 +113,9 @@ def doctor(arguments) -> int:
     say(f"minitorch_alexnet  {__version__}")
     say(f"Python             {platform.python_version()} on {platform.platform()}")
     say(f"NumPy              {np.__version__}")
-    for blas in threadpool_info():
-        if blas["user_api"] == "blas":
-            say(f"BLAS               {blas['internal_api']} {blas['version']}")
+    say(f"CPU                {machine.cpu()}")
+    for blas in machine.blas():
+        say(f"BLAS               {blas}")
     say(f"threads            {get_workers().threads} workers on {len(usable_cores())} cores")
     if not blas_can_be_limited():
         say("                   this BLAS cannot be held to one thread: one worker is the default")

@@ -6,17 +6,16 @@ from pathlib import Path
 from tqdm import tqdm
 
 from .. import data
-from ..errors import UserError
+from ..errors import DataError, UserError
 from ..experiments import EXPERIMENTS, Experiment, find
-from ..experiments.report import PAGE, csv_text, difference, page, report
+from ..experiments.experiment import Measure
+from ..experiments.report import PAGE, csv_text, difference, forecast, page, report
 from ..experiments.reproduction import Outcome, Reproduction
 from ..files import open_file, write_figure, write_text
 from ..processes import processes
 from ..words import duration
 from .numbers import decimal, whole
 from .say import say
-
-SEEDS = 5
 
 
 def add_commands(add_command) -> None:
@@ -28,21 +27,27 @@ def add_commands(add_command) -> None:
     command.add_argument("--list", action="store_true", help="say which experiments there are")
     command.add_argument(
         "--data",
-        default="auto",
         metavar="NAME|DIR",
-        help=f"{', '.join(data.DATASETS)}, or a folder made by prepare with --size 32 or 64",
+        help=f"{', '.join(data.DATASETS)}, or a folder made by prepare with --size 32 or 64"
+        " (default: the experiment's own)",
     )
     command.add_argument(
-        "--data-dir", metavar="DIR", help="a folder with the files of Fashion-MNIST or CIFAR-10"
+        "--data-dir",
+        metavar="DIR",
+        help="a folder with the files of Fashion-MNIST or CIFAR-10; for all, of CIFAR-10",
     )
     command.add_argument(
-        "--seeds", type=whole, default=SEEDS, metavar="N", help="pairs of trainings an experiment"
+        "--seeds",
+        type=whole,
+        metavar="N",
+        help="pairs of trainings an experiment (default: its own number, or what --budget buys)",
     )
     command.add_argument(
         "--budget",
         type=decimal,
         metavar="MINUTES",
-        help="for all that the command does (default: each experiment's own size)",
+        help="for all that the command does; it says what effect that can show (default: each"
+        " experiment's own size, an hour or two)",
     )
     command.add_argument(
         "--out",
@@ -58,30 +63,56 @@ def reproduce(arguments) -> int:
         return 0
     if arguments.name is None:
         raise UserError("say which experiment: reproduce NAME, or all; reproduce --list names them")
-    experiment = None if arguments.name == "all" else find(arguments.name)
-    loaded = data.load(arguments.data, arguments.data_dir)
+    if arguments.name == "all":
+        _do_all(arguments)
+        return 0
+    experiment = find(arguments.name)
+    name = arguments.data or experiment.data
+    if arguments.data is None and name == "cifar-10" and not arguments.data_dir:
+        raise UserError(
+            f"{experiment.name} is for CIFAR-10, which is not downloaded for you: --data-dir says"
+            " where it is, or --data fashion-mnist takes grey images instead"
+        )
+    loaded = _load(name, arguments.data_dir)
+    _do(experiment, loaded, arguments, arguments.budget)
+    return 0
+
+
+def _load(name: str, data_dir: str | None) -> data.Data:
+    loaded = data.load(name, data_dir)
     if loaded.note:
         say(f"Note: {loaded.note}\n")
-    if experiment:
-        _do(experiment, loaded, arguments, arguments.budget)
-    else:
-        _do_all(loaded, arguments)
-    return 0
+    return loaded
 
 
 def _list() -> None:
     width = max(map(len, EXPERIMENTS))
     for name, experiment in EXPERIMENTS.items():
         say(f"{name:{width}}  {experiment.claim}")
+        say(f"{'':{width}}  Section {experiment.section}; on {experiment.data}")
         for measure in experiment.measures:
-            say(f"{'':{width}}  Section {experiment.section}: {measure.name}, {measure.paper}")
+            say(f"{'':{width}}  {_compared(measure)}: {measure.paper}")
 
 
-def _do_all(loaded: data.Data, arguments) -> None:
-    """Do the experiments that the images suit, and write a page about all of them."""
-    why_not = {e: e.why_not(loaded) for e in EXPERIMENTS.values()}
-    left_out = {e: why for e, why in why_not.items() if why}
-    fitting = [e for e in why_not if e not in left_out]
+def _compared(measure: Measure) -> str:
+    return f"{measure.name}, {measure.more} against {measure.less}"
+
+
+def _do_all(arguments) -> None:
+    """Do the experiments that there are images for, and write a page about all of them."""
+    fitting, left_out = {}, {}
+    sets: dict[str, data.Data | str] = {}  # or why they cannot be had
+    for experiment in EXPERIMENTS.values():
+        name = arguments.data or experiment.data
+        if name not in sets:
+            sets[name] = _images(name, arguments)
+        images = sets[name]
+        if isinstance(images, str):
+            left_out[experiment] = images
+        elif why := experiment.why_not(images):
+            left_out[experiment] = why
+        else:
+            fitting[experiment] = images
     if not fitting:
         raise UserError(f"no experiment suits these images: {next(iter(left_out.values()))}")
     for experiment, why in left_out.items():
@@ -89,10 +120,20 @@ def _do_all(loaded: data.Data, arguments) -> None:
     path = Path(arguments.out, "README.md")
     _expect_our_page(path)
     share = arguments.budget and arguments.budget / len(fitting)
-    outcomes = [_do(experiment, loaded, arguments, share) for experiment in fitting]
+    outcomes = [_do(experiment, images, arguments, share) for experiment, images in fitting.items()]
     if processes().rank == 0:
         write_text(path, page(outcomes, left_out))
     say(f"\nAll on one page: {path}")
+
+
+def _images(name: str, arguments) -> data.Data | str:
+    """The data set that was asked for; an experiment's own, or why it cannot be had."""
+    if arguments.data:
+        return _load(name, arguments.data_dir)
+    try:
+        return _load(name, arguments.data_dir if name == "cifar-10" else None)
+    except DataError as error:
+        return str(error)
 
 
 def _expect_our_page(path: Path) -> None:
@@ -114,9 +155,12 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     plan, total = reproduction.plan, len(reproduction.trainings)
     done = total - len(reproduction.pending)
     say(
-        f"{experiment.name}: {total} trainings, {done} of them done; each on"
-        f" {plan.images:,} images of {plan.data}, epochs: {plan.epochs}. Folder: {folder}"
+        f"{experiment.name}: {plan.pairs} pairs, {total} trainings with those that choose rates,"
+        f" {done} of them done; each on {plan.images:,} images of {plan.data}, epochs:"
+        f" {plan.epochs}. Folder: {folder}"
     )
+    for measure in experiment.measures:
+        say(f"  {forecast(measure, plan.pairs)}")
     try:
         outcome = _with_bar(reproduction)
     except KeyboardInterrupt:
@@ -126,8 +170,8 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
         _write(folder, outcome)
     for measure in experiment.measures:
         say(
-            f"{measure.name}: {difference(outcome, measure)}; the paper: {measure.paper}."
-            f" Verdict: {outcome.effect(measure).verdict}."
+            f"{_compared(measure)}: {difference(outcome, measure)}; the paper: {measure.paper}."
+            f" Verdict: {outcome.verdict(measure)}."
         )
     say(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")
     return outcome
@@ -155,11 +199,12 @@ def _with_bar(reproduction: Reproduction) -> Outcome:
             bar.update(done - bar.n)
             told = [str(training)]
             for arm, numbers in result["arms"].items():
-                values = (
-                    f"{m.name} {numbers[m.key]:.2f}{m.unit and f' {m.unit}'}" for m in measures
-                )
-                told.append(("" if arm == training.net else f"{arm} ") + ", ".join(values))
-            bar.write(f"{'; '.join(told)}; {result['seconds']:.0f} s", file=sys.stdout)
+                units = {"score": ""} if training.trial else {m.key: m.unit for m in measures}
+                values = (f"{k.replace('_', ' ')} {numbers[k]:.2f} {u}" for k, u in units.items())
+                name = "" if arm == training.net else f"{arm} "
+                told.append(name + ", ".join(value.rstrip() for value in values))
+            took = f"as in {result['from']}" if "from" in result else f"{result['seconds']:.0f} s"
+            bar.write(f"{'; '.join(told)}; {took}", file=sys.stdout)
             sys.stdout.flush()  # for whoever reads along in a file
 
         return reproduction.go(on_step, on_result)
@@ -169,5 +214,7 @@ def _write(folder: Path, outcome: Outcome) -> None:
     from .. import viz  # matplotlib is slow to import, and the other commands do without
 
     write_figure(folder / "figure.png", viz.experiment(outcome))
+    if (kernels := viz.kernels(outcome)) is not None:
+        write_figure(folder / "kernels.png", kernels)
     write_text(folder / "results.csv", csv_text(outcome))
     write_text(folder / "report.md", report(outcome))

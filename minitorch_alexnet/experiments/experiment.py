@@ -1,15 +1,19 @@
-"""What an experiment is: two arms that differ in one thing, and what is measured on each."""
+"""What an experiment is: arms that differ in one thing, and what is measured on each."""
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
 
 from ..config import Config
 from ..data import Data
 from ..data.arrays import ArrayDataset
 from ..data.image_folder import ImageFolder
+from ..device import Device
 from ..errors import UserError
-from ..evaluate import evaluate
+from ..evaluate import Evaluation, evaluate
 from ..graph import Graph, Node
 from ..layers import Layer
 from ..run import build_net
@@ -17,42 +21,51 @@ from ..streams import stream
 from ..train import Trainer
 from .rebuild import rebuilt
 
-HELD_OUT = 1000  # training images to watch with, at most a twelfth of all
+HELD_OUT = 2000  # training images to watch with and to try rates on, at most a twelfth of all
+TRIAL_SEEDS = (2010, 2011, 2012)  # not judged ones
+AS_BAD_AS_GUESSING = 0.97  # of a guess's error: a net that did not start
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number that each arm gets for each seed, and what the paper says of it.
+    """A number that arms get for each seed, and what the paper says of it.
 
     key: its name in results.json and results.csv;  name, unit: for people
-    larger: the arm, 0 or 1, that has more of it according to the paper
-    paper: the paper's difference, larger minus smaller, in words; of ratios, larger over smaller
+    more, less: the arms with more and less of it, according to the paper
+    paper: the paper's difference, more minus less, in words; of ratios, more over less
+    size: the same as a number, None if the paper gives none
+    counts: the smallest difference, or ratio, that we would speak of: said before it is measured
+    spread: the standard deviation that differences (of ratios: logarithms) of pairs may have, for
+            a forecast of what a number of pairs can tell
     ratio: compare by the ratio, as one does with durations
     """
 
     key: str
     name: str
     unit: str
-    larger: int
+    more: str
+    less: str
     paper: str
+    size: float | None
+    counts: float
+    spread: float
     ratio: bool = False
 
 
-def fewer_errors(paper: str) -> Measure:
-    """The test error, smaller in the first arm according to the paper, and by how much."""
-    return Measure("test_error", "test error", "%", larger=1, paper=paper)
-
-
 class Training(NamedTuple):
-    """One training. net: which; rate: a learning rate to try, on a seed that is not judged."""
+    """One training. net: which; rate: None where the trials are still to choose it."""
 
     net: str
     seed: int
     rate: float | None = None
 
+    @property
+    def trial(self) -> bool:
+        """Does it try a rate, on a seed that is not judged?"""
+        return self.seed in TRIAL_SEEDS
+
     def __str__(self) -> str:
-        trial = "" if self.rate is None else f", trying rate {self.rate:g}"
-        return f"{self.net}, seed {self.seed}{trial}"
+        return f"{self.net}, seed {self.seed}" + (f", rate {self.rate:g}" if self.trial else "")
 
 
 @dataclass(frozen=True)
@@ -86,8 +99,10 @@ def available(data: Data) -> int:
 class Experiment:
     """A claim of the paper. One experiment a file; each says what its arms change.
 
-    arms: the paper's way first, then the other;  nets: what is trained for each seed
+    arms: the paper's way first;  nets: what is trained for each seed
     measures: the first decides the verdict
+    data: the data set that it is for;  model: the net in words, where it is not the config's
+    pairs: seeds, if nobody says how many;  rates: to choose from, for each net by itself
     images, epochs: of a training, if no budget says otherwise;  tests: passes over the test set
     ours: what differs from the paper's own experiment
     """
@@ -96,18 +111,53 @@ class Experiment:
     title: str
     section: str
     claim: str
-    arms: tuple[str, str]
+    arms: tuple[str, ...]
     measures: tuple[Measure, ...]
     ours: str
-    images, epochs, tests = 10_000, 5, 1
+    data, model = "fashion-mnist", ""
+    rates: tuple[float, ...] = (0.02, 0.04, 0.08)
+    pairs, images, epochs, tests = 10, 10_000, 10, 1
 
     @property
     def nets(self) -> tuple[str, ...]:
         return self.arms
 
     def trainings(self, seeds: int) -> list[Training]:
-        """All trainings, in order: whole pairs as soon as possible."""
-        return [Training(net, seed) for seed in range(seeds) for net in self.nets]
+        """All trainings, in order. Those of a net follow one another: they take equally long, so
+        that processes that do one each at a time wait little for each other."""
+        trials = [
+            Training(net, seed, rate)
+            for net in self.nets
+            for rate in self.rates_of(net)
+            for seed in TRIAL_SEEDS
+        ]
+        return trials + [Training(net, seed) for net in self.nets for seed in range(seeds)]
+
+    def rates_of(self, net: str) -> tuple[float, ...]:
+        return self.rates
+
+    def rate(self, training: Training, results: dict[str, dict]) -> float:
+        """The trial's own, or that with the best median of its trials; one that failed is out."""
+        rates = self.rates_of(training.net)
+        return training.rate or min(rates, key=lambda rate: self._rank(training.net, rate, results))
+
+    def _rank(self, net: str, rate: float, results: dict) -> tuple[bool, float]:
+        trials = [results[str(Training(net, seed, rate))] for seed in TRIAL_SEEDS]
+        numbers = [next(iter(trial.values())) for trial in trials]
+        return any(n["failed"] for n in numbers), statistics.median(n["score"] for n in numbers)
+
+    def trials_in_words(self, net: str, chosen: float, results: dict[str, dict]) -> str:
+        """What the trials of each rate came to, and which was chosen."""
+        told = []
+        for rate in self.rates_of(net):
+            failed, score = self._rank(net, rate, results)
+            told.append(f"{rate:g}: {score:.2f}" + " (one failed)" * failed)
+        edge = chosen in (min(self.rates_of(net)), max(self.rates_of(net)))
+        return f"{chosen:g}, of {', '.join(told)}" + "; the grid ends there" * edge
+
+    def prepared(self, data: Data) -> Data:
+        """The images as the experiment's nets see them."""
+        return data
 
     def config(self, study: Study, training: Training) -> Config:
         """How a net is trained. Raises UserError where the images do not suit the experiment."""
@@ -115,7 +165,7 @@ class Experiment:
             model=model_for(study.shape),
             epochs=study.epochs,
             batch_size=64,
-            lr=0.04,
+            lr=training.rate or self.rates_of(training.net)[0],
             seed=training.seed,
         )
 
@@ -123,11 +173,16 @@ class Experiment:
         """The same in words."""
         c = self.config(study, training)
         return (
-            f"{c.model}, batches of {c.batch_size}, rate {c.lr:g} ({c.schedule}), momentum"
-            f" {c.momentum:g}, weight decay {c.weight_decay:g}, dropout {c.dropout:g}"
+            f"{self.model or c.model}, batches of {c.batch_size},"
+            f" {self.rates_in_words(training.net)} ({c.schedule}),"
+            f" momentum {c.momentum:g}, weight decay {c.weight_decay:g}, dropout {c.dropout:g}"
             + (", random parts and reflections" if c.augment else "")
             + (f", colour shifts of {c.colour_noise:g}" if c.colour_noise else "")
         )
+
+    def rates_in_words(self, net: str) -> str:
+        rates = ", ".join(f"{rate:g}" for rate in self.rates_of(net))
+        return f"the best of the rates {rates} by the median of {len(TRIAL_SEEDS)} trials"
 
     def change(self, node: Node, study: Study, arm: str) -> Layer | None:
         """The layer in this node's place in that arm: see rebuild.rebuilt."""
@@ -144,19 +199,30 @@ class Experiment:
         return Trainer(study.train, config, net=net, validation=study.validation)
 
     def train(
-        self, study: Study, training: Training, results: dict, on_step: Callable[[Trainer], None]
+        self, trainer: Trainer, study: Study, training: Training, results: dict, on_step: Callable
     ) -> dict[str, dict]:
         """Train and judge: the numbers of each arm that this training decides.
 
-        results: what `train` has returned for those before, by str(Training)
+        training: with its rate;  results: what `train` has returned before, by str(Training)
         """
-        trainer = self.trainer(study, training)
-        trainer.fit(on_step)
-        return self.judge(trainer, study, training)
+        start = sizes(trainer)
+        failed = False
+        try:
+            trainer.fit(on_step)
+        except UserError:  # the loss is not finite: the rate is too high
+            failed = True
+        if training.trial:
+            error = 100.0 if failed else percent_wrong(trainer, study.validation)
+            failed = failed or error > hardly_started(study)
+            return {training.net: {"score": error, "failed": failed, "rate": training.rate}}
+        told = {"rate": training.rate, "failed": failed, "start": start}
+        arms = self.judge(trainer, study, training)
+        return {arm: numbers | told for arm, numbers in arms.items()}
 
     def judge(self, trainer: Trainer, study: Study, training: Training) -> dict[str, dict]:
         """The numbers of a trained net, by arm."""
-        return {training.net: {"test_error": percent_wrong(trainer, study.test)}}
+        error = percent_wrong(trainer, study.test)
+        return {training.net: {"test_error": error, "parameters": parameters(trainer.net)}}
 
     def remarks(self, rows: list[dict]) -> list[str]:
         """Sentences for the report, from its rows."""
@@ -166,16 +232,60 @@ class Experiment:
         """Why these images do not suit the experiment; "" if all its nets can be fed with them."""
         try:
             for net in self.nets:
-                self.trainer(Study.of(data, 1, 1), Training(net, 0))
+                self.trainer(Study.of(self.prepared(data), 1, 1), Training(net, 0))
         except UserError as error:
             return str(error)
         return ""
 
 
+def fewer_errors(
+    more: str, less: str, paper: str, size: float | None, counts: float, spread: float
+) -> Measure:
+    """The test error, of which the arm `more` has more according to the paper."""
+    return Measure("test_error", "test error", "%", more, less, paper, size, counts, spread)
+
+
+def hardly_started(study: Study) -> float:
+    """The error, in percent, of a net that is about as good as a guess."""
+    return AS_BAD_AS_GUESSING * 100 * (1 - 1 / study.train.num_classes)
+
+
+def judged(trainer: Trainer, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> Evaluation:
+    """What the trained net says of the images."""
+    return evaluate(trainer.net, *trainer.views(dataset, crops))
+
+
 def percent_wrong(trainer: Trainer, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> float:
     """Percent of the images that the trained net gets wrong."""
-    result = evaluate(trainer.net, *trainer.views(dataset, crops))
-    return round(100 * (1 - result.accuracy), 4)
+    return round(100 * (1 - judged(trainer, dataset, crops).accuracy), 4)
+
+
+def sizes(trainer: Trainer) -> dict[str, list[float]]:
+    """How large signals and gradients are on the first batch: for each layer with a weight what it
+    reads and the weight's gradient, as root mean squares."""
+    net = rebuilt(trainer.net, lambda node: node.layer)  # the net's own generators stay
+    layers = [node for node in net.nodes.values() if "weight" in node.layer.params]
+    images, labels = next(trainer.train_loader.epoch(0))
+    read = {node.sources[0] for node in layers} & net.nodes.keys()
+    logits, kept = net.forward(images, keep=tuple(read))
+    kept["image"] = images
+    trainer.loss.forward(logits, labels)
+    net.backward(trainer.loss.backward())
+    return {
+        node.name: [rms(kept[node.sources[0]]), rms(node.layer.params["weight"].grad)]
+        for node in layers
+    }
+
+
+def parameters(net: Graph) -> int:
+    """How many numbers it learns."""
+    return sum(p.data.size for p in net.named_parameters().values())
+
+
+def rms(values) -> float:
+    """The root of the mean square, to four digits."""
+    squares = np.square(Device("cpu").array(values), dtype=np.float64)
+    return float(f"{np.sqrt(squares.mean()):.4g}")
 
 
 def model_for(shape: tuple[int, int, int]) -> str:

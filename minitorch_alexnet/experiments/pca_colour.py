@@ -11,10 +11,21 @@ class PCAColour(Experiment):
     section = "4.1"
     claim = "Shifting each training image's colours at random lowers the test error."
     arms = ("with shifts", "without")
-    measures = (fewer_errors("more than 1 point of top-1"),)
+    measures = (
+        fewer_errors(
+            more="without",
+            less="with shifts",
+            paper="more than 1 point of top-1",
+            size=1.0,
+            counts=0.5,
+            spread=0.9,
+        ),
+    )
     ours = (
         "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
     )
+
+    data, pairs = "cifar-10", 12
 
     def config(self, study, training):
         expect_colour(study.shape)

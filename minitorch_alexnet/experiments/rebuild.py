@@ -1,10 +1,11 @@
-"""The second arm of an experiment: a net with one thing changed."""
+"""The other arms of an experiment: a net with one thing changed."""
 
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
 from ..graph import Graph, Node
+from ..init import STANDARDIZED, initialise
 from ..layers import Layer
 
 
@@ -27,3 +28,13 @@ def rebuilt(net: Graph, change: Callable[[Node], Layer | None]) -> Graph:
         else:
             copy.add(node.joined_name, layer, sources, node.tower)
     return copy
+
+
+def refitted(net: Graph, change: Callable[[Node], Layer | None], seed: int) -> Graph:
+    """The same, where new layers need weights: they are drawn, all others are the net's."""
+    other = rebuilt(net, change)
+    initialise(other, seed, STANDARDIZED)
+    start, own = other.state_dict(), net.state_dict()
+    kept = {name for name in start.keys() & own.keys() if start[name].shape == own[name].shape}
+    other.load_state_dict({name: own[name] if name in kept else start[name] for name in start})
+    return other

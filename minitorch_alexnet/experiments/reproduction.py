@@ -15,32 +15,41 @@ import numpy as np
 
 from .. import __version__
 from ..data import Data
+from ..described import in_words
 from ..errors import UserError
 from ..files import Lock, expect_ours, read_json, write_json
+from ..machine import made_with
 from ..processes import ALONE, Processes
 from ..train import Trainer
 from .experiment import Experiment, Measure, Study, Training, available
-from .statistics import Effect, effect
+from .statistics import Effect, mean_effect, mean_seen, median_effect, median_seen
 
 MOST_SEEDS, MOST_MINUTES = 1000, 366 * 24 * 60
 FEWEST = 100  # images to learn from: a budget for less is refused
+FEW_PAIRS = 3  # a budget that buys fewer whole ones buys so many shorter ones
+RESULT = {"seconds", "date", "made_with", "identity", "arms", "sha256"}
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is fixed before the first training: what was asked for, and the size that follows.
 
-    fingerprint: of the images;  budget: minutes, or None;  recipe: of each net, in words
-    images, epochs: of a training
+    seeds, budget: asked for, or None;  fingerprint: of the images;  recipe: of each net, in words
+    counts: the smallest difference (of ratios: ratio) that does, by the measure's arms
+    made_with: what the last digits hang on, as it was when the plan was made
+    pairs: seeds;  images, epochs: of a training
     """
 
     experiment: str
     data: str
     fingerprint: str
-    seeds: int
+    seeds: int | None
     budget: float | None
     recipe: dict[str, str]
+    counts: dict[str, float]
     versions: str
+    made_with: dict[str, str]
+    pairs: int
     images: int
     epochs: int
 
@@ -50,7 +59,10 @@ class Outcome:
     """What a finished experiment has found.
 
     rows: {"arm": …, "seed": …, and numbers by name, among them each measure's}
-    seconds: that all trainings took;  date: of the last one
+    chosen: of each net its rate, and the trials' scores by rate
+    made_with: each combination that trainings were made with, once
+    seconds: that its own trainings took;  shared: how many were another experiment's
+    date: of the last one
     """
 
     experiment: Experiment
@@ -59,29 +71,61 @@ class Outcome:
     rows: list[dict]
     seconds: float
     date: str
+    chosen: dict[str, str]
+    made_with: list[dict[str, str]]
+    shared: int
 
     def of_arm(self, arm: str) -> list[dict]:
         """Its rows, by seed."""
         return [row for row in self.rows if row["arm"] == arm]
 
     def values(self, measure: Measure) -> np.ndarray:
-        """(2, seeds): a row an arm."""
-        arms = self.experiment.arms
+        """(2, seeds): the arm with more of it, according to the paper, and the one with less."""
+        arms = measure.more, measure.less
         return np.array([[row[measure.key] for row in self.of_arm(arm)] for arm in arms], float)
+
+    def arrived(self, measure: Measure) -> np.ndarray:
+        """(2, seeds): False where a duration is the training's whole length, or longer."""
+        arms = measure.more, measure.less
+        return np.array([[row.get("arrived", True) for row in self.of_arm(arm)] for arm in arms])
 
     def effect(self, measure: Measure) -> Effect:
         """The paired differences'; where the measure is a ratio, those of the logarithms."""
-        values = np.log(self.values(measure)) if measure.ratio else self.values(measure)
-        return effect(values[measure.larger] - values[1 - measure.larger])
+        more, less = self.values(measure)
+        if not measure.ratio:
+            return mean_effect(more - less)
+        difference, (more_came, less_came) = np.log(more / less), self.arrived(measure)
+        return median_effect(
+            np.where(less_came, difference, -math.inf), np.where(more_came, difference, math.inf)
+        )
+
+    def verdict(self, measure: Measure) -> str:
+        """One of four words."""
+        counts, paper = measure.counts, measure.size
+        if measure.ratio:
+            counts, paper = math.log(counts), paper and math.log(paper)
+        return self.effect(measure).verdict(counts, paper)
+
+
+def could_see(measure: Measure, pairs: int) -> float:
+    """The difference, or ratio, that so many pairs would show four times in five, if they spread
+    as the measure says."""
+    if measure.ratio:
+        return math.exp(median_seen(measure.spread, pairs))
+    return mean_seen(measure.spread, pairs)
 
 
 class Reproduction:
     """An experiment on a data set, kept in plan.json and, training by training, in results.json.
 
-    seeds: 0 … seeds-1, each a pair of trainings
-    budget: minutes for all trainings together; default: the experiment's own size
+    seeds: 0 … seeds-1, each trained in all arms; default: the experiment's own number
+    budget: minutes for all trainings together; default: as long as they take. Without seeds it
+            buys pairs of whole trainings, or, if not three of them, three pairs on fewer images;
+            with seeds it buys images, and then epochs
     processes: those that share the trainings out. Each makes its Reproduction, with the same
                arguments; the first one alone writes
+
+    A training that an experiment in a folder beside this one has done as well is not done again.
 
     Raises UserError if the images do not suit the experiment, the budget is too small, or the
     folder holds another plan.
@@ -92,13 +136,13 @@ class Reproduction:
         experiment: Experiment,
         data: Data,
         folder: str | Path,
-        seeds: int = 5,
+        seeds: int | None = None,
         budget: float | None = None,
         processes: Processes = ALONE,
     ):
-        if seeds < 1 or (budget is not None and not budget > 0):
+        if (seeds is not None and seeds < 1) or (budget is not None and not budget > 0):
             raise UserError(f"expected seeds ≥ 1 and a budget > 0, got {seeds} and {budget}")
-        if seeds > MOST_SEEDS or (budget is not None and budget > MOST_MINUTES):
+        if (seeds or 0) > MOST_SEEDS or (budget is not None and budget > MOST_MINUTES):
             raise UserError(
                 f"expected at most {MOST_SEEDS} seeds and a budget of {MOST_MINUTES:,} minutes, got"
                 f" {seeds} and {budget}"
@@ -106,9 +150,9 @@ class Reproduction:
         expect_ours(folder, "plan.json")
         if why := experiment.why_not(data):
             raise UserError(f"{experiment.name}: {why}")
+        data = experiment.prepared(data)
         self.experiment, self.data, self.folder = experiment, data, Path(folder)
         self.processes = processes
-        self.trainings = experiment.trainings(seeds)
         study = Study.of(data, experiment.images, experiment.epochs)
         asked = {
             "experiment": experiment.name,
@@ -117,12 +161,14 @@ class Reproduction:
             "seeds": seeds,
             "budget": budget,
             "recipe": {net: experiment.recipe(study, Training(net, 0)) for net in experiment.nets},
+            "counts": {_between(m): m.counts for m in experiment.measures},
             "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
             f" Python {platform.python_version()}",
         }
         first = processes.rank == 0
         plan = (self._plan_kept(asked, study) or self._plan_anew(asked, study)) if first else None
         self.plan: Plan = processes.broadcast(plan)
+        self.trainings = experiment.trainings(self.plan.pairs)
         self.study = Study.of(data, self.plan.images, self.plan.epochs)
         self.results = processes.broadcast(self._results_kept() if first else {})
 
@@ -154,45 +200,112 @@ class Reproduction:
         return self.outcome()
 
     def _go_on(self, on_step, on_result) -> None:
-        self.results = self.processes.broadcast(self.results)
         rank, size = self.processes.rank, self.processes.size
-        for _, alike in groupby(self.pending, lambda t: t.rate is None):  # a rate's trials first
+        shelf = self._shelf() if rank == 0 else None
+        self.results, shelf = self.processes.broadcast((self.results, shelf))
+        for _, alike in groupby(self.pending, lambda training: training.trial):  # trials first
             trainings = list(alike)
             for start in range(0, len(trainings), size):
                 some = trainings[start : start + size]
-                mine = self._do(some[rank], on_step) if rank < len(some) else None
+                mine = self._do(some[rank], shelf, on_step) if rank < len(some) else None
                 for training, result in zip(some, self.processes.gather(mine), strict=False):
                     self.results[str(training)] = result
                     if rank == 0:
                         write_json(self.folder / "results.json", self.results)
                         on_result(training, result)
 
-    def _do(self, training: Training, on_step) -> dict:
+    def _do(self, training: Training, shelf: dict, on_step) -> dict:
         before = {name: result["arms"] for name, result in self.results.items()}
+        training = training._replace(rate=self.experiment.rate(training, before))
+        trainer = self.experiment.trainer(self.study, training)
+        identity = self._identity(training, trainer)
+        result = shelf.get(identity) or self._train(training, trainer, before, on_step)
+        if len(result["arms"]) == 1:  # another experiment may call it by another name
+            result["arms"] = {training.net: next(iter(result["arms"].values()))}
+        result["identity"] = identity
+        return result | {"sha256": _digest(asdict(self.plan), str(training), result)}
+
+    def _train(self, training: Training, trainer: Trainer, before: dict, on_step) -> dict:
         clock = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a trainer says where it overflowed
             arms = self.experiment.train(
+                trainer,
                 self.study,
                 training,
                 before,
                 lambda trainer: on_step(training, _share_done(trainer)),
             )
-        seconds = round(time.perf_counter() - clock, 2)
-        result = {"seconds": seconds, "date": time.strftime("%Y-%m-%d"), "arms": arms}
-        return result | {"sha256": self._digest(training, result)}
+        return {
+            "seconds": round(time.perf_counter() - clock, 2),
+            "date": time.strftime("%Y-%m-%d"),
+            "made_with": made_with(),
+            "arms": arms,
+        }
+
+    def _identity(self, training: Training, trainer: Trainer) -> str:
+        """Of all that decides a training's numbers, but the machine and the code."""
+        weights = hashlib.sha256()
+        for name, array in trainer.net.state_dict().items():
+            weights.update(name.encode() + array.tobytes())
+        parts = (
+            in_words(trainer.net),
+            weights.hexdigest(),
+            asdict(trainer.config),
+            [type(trainer.schedule).__name__, vars(trainer.schedule)],
+            [self.plan.fingerprint, self.plan.images, self.plan.epochs, self.plan.versions],
+            [self.experiment.train.__qualname__, self.experiment.judge.__qualname__],
+            training.trial,
+        )
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _shelf(self) -> dict[str, dict]:
+        """What the experiments beside this one have done, by identity."""
+        found: dict[str, dict] = {}
+        for folder in sorted(self.folder.absolute().parent.iterdir()):
+            if folder == self.folder.absolute():
+                continue
+            try:
+                plan, results = (read_json(folder / f"{n}.json") for n in ("plan", "results"))
+                for name, result in results.items():
+                    if result["sha256"] == _digest(plan, name, result):
+                        kept = {k: v for k, v in result.items() if k != "sha256"}
+                        found[result["identity"]] = {
+                            **kept,
+                            "from": result.get("from", folder.name),
+                        }
+            except (OSError, UserError, AttributeError, KeyError, TypeError):
+                continue  # none of ours, or a damaged one
+        return found
 
     def outcome(self) -> Outcome:
         """Of trainings that are all done."""
+        results = {training: self.results[str(training)] for training in self.trainings}
         rows = [
             {"arm": arm, "seed": training.seed, **numbers}
-            for training in self.trainings
-            if training.rate is None
-            for arm, numbers in self.results[str(training)]["arms"].items()
+            for training, result in results.items()
+            if not training.trial
+            for arm, numbers in result["arms"].items()
         ]
-        seconds = sum(result["seconds"] for result in self.results.values())
-        date = max(result["date"] for result in self.results.values())
-        return Outcome(self.experiment, self.plan, len(self.data.test), rows, seconds, date)
+        own = [result for result in results.values() if "from" not in result]
+        with_what = {json.dumps(result["made_with"]): result["made_with"] for result in own}
+        return Outcome(
+            self.experiment,
+            self.plan,
+            len(self.data.test),
+            rows,
+            seconds=sum(result["seconds"] for result in own),
+            date=max(result["date"] for result in results.values()),
+            chosen={net: self._chosen(net) for net in self.experiment.nets},
+            made_with=list(with_what.values()),
+            shared=len(results) - len(own),
+        )
+
+    def _chosen(self, net: str) -> str:
+        """The rate, and what the trials of all rates came to, in words."""
+        arms = {name: result["arms"] for name, result in self.results.items()}
+        rate = self.experiment.rate(Training(net, 0), arms)
+        return self.experiment.trials_in_words(net, rate, arms)
 
     # ---- what is kept -------------------------------------------------------------------------
 
@@ -224,16 +337,25 @@ class Reproduction:
     def _is_ours(self, result, training: Training) -> bool:
         """Is it what `_do` has made of this training, by this plan?"""
         arms = set(self.experiment.arms)
-        arms = arms & {training.net} or arms
+        arms = {training.net} if training.trial else arms & {training.net} or arms
+        fits = self._has_score if training.trial else self._has_measures
         return (
             isinstance(result, dict)
-            and result.get("sha256") == self._digest(training, result)
-            and result.keys() == {"seconds", "date", "arms", "sha256"}
+            and result.get("sha256") == _digest(asdict(self.plan), str(training), result)
+            and result.keys() - {"from"} == RESULT
             and _is_number(result["seconds"])
             and _is_date(result["date"])
+            and isinstance(result["made_with"], dict)
             and isinstance(result["arms"], dict)
             and result["arms"].keys() == arms
-            and all(map(self._has_measures, result["arms"].values()))
+            and all(map(fits, result["arms"].values()))
+        )
+
+    def _has_score(self, numbers) -> bool:
+        return (
+            isinstance(numbers, dict)
+            and _is_number(numbers.get("score"))
+            and isinstance(numbers.get("failed"), bool)
         )
 
     def _has_measures(self, numbers) -> bool:
@@ -241,12 +363,6 @@ class Reproduction:
             _is_number(numbers.get(measure.key)) and (numbers[measure.key] > 0 or not measure.ratio)
             for measure in self.experiment.measures
         )
-
-    def _digest(self, training: Training, result: dict) -> str:
-        """Of the plan, the training and its result: a number that changed on disk is found."""
-        said = {name: value for name, value in result.items() if name != "sha256"}
-        text = json.dumps([asdict(self.plan), str(training), said], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
 
     # ---- the plan ----------------------------------------------------------------------------
 
@@ -263,50 +379,79 @@ class Reproduction:
                     f" {kept[name]}, this one's {value}. Repeat the command that began it, or take"
                     " another --out"
                 )
-        images, epochs = kept["images"], kept["epochs"]
-        fits = type(images) is type(epochs) is int and epochs > 0 < images <= available(self.data)
-        if not fits or (asked["budget"] is None and (images, epochs) != _size(usual)):
-            raise self._damaged("plan.json", f"no plan has {images} images and {epochs} epochs")
+        size = kept["pairs"], kept["images"], kept["epochs"]
+        whole = all(type(number) is int and number > 0 for number in size)
+        if (
+            not whole
+            or not size[0] <= MOST_SEEDS
+            or not size[1] <= available(self.data)
+            or (asked["budget"] is None and size != self._usual(asked, usual))
+        ):
+            pairs, images, epochs = size
+            raise self._damaged(
+                "plan.json", f"no plan has {pairs} pairs, {images} images and {epochs} epochs"
+            )
         return Plan(**kept)
 
+    def _usual(self, asked: dict, usual: Study) -> tuple[int, int, int]:
+        """Pairs, images and epochs, if there is no budget."""
+        return asked["seeds"] or self.experiment.pairs, len(usual.train), usual.epochs
+
     def _plan_anew(self, asked: dict, usual: Study) -> Plan:
-        images, epochs = _size(usual)
+        pairs, images, epochs = self._usual(asked, usual)
         if asked["budget"] is not None:
-            images, epochs = self._affordable(60 * asked["budget"], usual)
-        plan = Plan(**asked, images=images, epochs=epochs)
+            pairs, images, epochs = self._affordable(60 * asked["budget"], asked["seeds"], usual)
+        plan = Plan(**asked, made_with=made_with(), pairs=pairs, images=images, epochs=epochs)
         with Lock(self.folder):
             if kept := self._plan_kept(asked, usual):  # of another process, meanwhile
                 return kept
             write_json(self.folder / "plan.json", asdict(plan))
         return plan
 
-    def _affordable(self, budget: float, usual: Study) -> tuple[int, int]:
-        """Images and epochs for so many seconds, from the time that a step of each net takes.
-
-        Time buys images first, and further epochs when it has bought them all.
-        """
+    def _affordable(self, budget: float, seeds: int | None, usual: Study) -> tuple[int, int, int]:
+        """Pairs, images and epochs for so many seconds, from the time that a step of each net
+        takes."""
         # Counted in images learnt from; one only looked at costs a third.
         watching, testing = len(usual.validation) / 3, self.experiment.tests * len(usual.test) / 3
         seconds = {}  # an image, by net
         for net in self.experiment.nets:
             whole, _ = self.experiment.trainer(usual, Training(net, 0)).estimate()
             seconds[net] = whole / (usual.epochs * (len(usual.train) + watching))
-        of_each = sum(seconds[training.net] for training in self.trainings) / self.processes.size
-        room = budget / of_each - testing
+
+        def of_each(pairs):
+            """An image's seconds in all trainings together."""
+            trainings = self.experiment.trainings(pairs)
+            return sum(seconds[training.net] for training in trainings) / self.processes.size
+
+        if not seeds:
+            whole = usual.epochs * (len(usual.train) + watching) + testing
+            pairs = int((budget / whole - of_each(0)) / (of_each(1) - of_each(0)))
+            if pairs >= FEW_PAIRS:
+                return min(pairs, MOST_SEEDS), len(usual.train), usual.epochs
+            seeds = FEW_PAIRS
+        room = budget / of_each(seeds) - testing
         images, most = int(room / usual.epochs - watching), available(self.data)
         if images > most:
-            return most, int(room / (most + watching))
+            return seeds, most, int(room / (most + watching))
         if images < (least := min(FEWEST, most)):
-            needed = of_each * (usual.epochs * (least + watching) + testing) / 60
+            needed = of_each(seeds) * (usual.epochs * (least + watching) + testing) / 60
             raise UserError(
                 f"{self.experiment.name}: a budget of {budget / 60:g} minutes is too small for"
-                f" {len(self.trainings)} trainings; {needed:.2g} would do for {least} images"
+                f" {len(self.experiment.trainings(seeds))} trainings; {needed:.2g} would do for"
+                f" {least} images"
             )
-        return images, usual.epochs
+        return seeds, images, usual.epochs
 
 
-def _size(study: Study) -> tuple[int, int]:
-    return len(study.train), study.epochs
+def _between(measure: Measure) -> str:
+    return f"{measure.name}: {measure.more} against {measure.less}"
+
+
+def _digest(plan: dict, training: str, result: dict) -> str:
+    """Of the plan, the training and its result: a number that changed on disk is found."""
+    said = {name: value for name, value in result.items() if name != "sha256"}
+    text = json.dumps([plan, training, said], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _is_number(found) -> bool:

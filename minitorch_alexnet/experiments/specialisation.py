@@ -23,8 +23,12 @@ class Specialisation(Experiment):
             "difference",
             "difference between the towers' colour shares",
             "%",
-            larger=0,
+            more="as trained",
+            less="dealt out anew",
             paper="no number: 'in every run'",
+            size=None,
+            counts=5.0,
+            spread=8.0,
         ),
     )
     ours = (
@@ -33,6 +37,8 @@ class Specialisation(Experiment):
         f" difference when the same kernels are dealt out to two towers at random, {DEALS} times:"
         " what chance alone would give."
     )
+
+    data, pairs = "cifar-10", 8
 
     def config(self, study, training):
         expect_colour(study.shape)
@@ -44,13 +50,15 @@ class Specialisation(Experiment):
         return net
 
     def judge(self, trainer, study, training):
-        shares = 100 * colour_share(trainer.net.state_dict()["conv1.weight"])
+        kernels = trainer.net.state_dict()["conv1.weight"]
+        shares = 100 * colour_share(kernels)
         a, b = tower_means(shares)
         rng = np.random.default_rng(training.seed)
         deals = [tower_means(rng.permutation(shares)) for _ in range(DEALS)]
         by_chance = float(np.mean([abs(first - second) for first, second in deals]))
+        shown = {"kernels": kernels.round(4).tolist()} if training.seed == 0 else {}
         return {
-            "as trained": {"difference": abs(a - b), "tower_a": a, "tower_b": b},
+            "as trained": {"difference": abs(a - b), "tower_a": a, "tower_b": b, **shown},
             "dealt out anew": {"difference": by_chance},
         }
 

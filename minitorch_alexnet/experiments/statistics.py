@@ -1,45 +1,67 @@
-"""Is a difference between two arms more than chance? Student's interval, and the verdict's rule."""
+"""What a few pairs can tell: an interval, the effect they could have seen, a verdict of four.
+
+Everything is in the direction that the paper claims: above 0 the paper is right. Of durations and
+other ratios it is their logarithms.
+"""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-# Student's t: 95 % of the distribution with 1, 2, … degrees of freedom lies within ± these.
+# Student's t: 95 % of the distribution with 1, 2, … degrees of freedom lies within ± these …
 T = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
     2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
     2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-AGREES, DISAGREES, UNCLEAR = "agrees", "disagrees", "too small to tell"
+# … and 80 % below these.
+T80 = (
+    1.376, 1.061, 0.978, 0.941, 0.920, 0.906, 0.896, 0.889, 0.883, 0.879,
+    0.876, 0.873, 0.870, 0.868, 0.866, 0.865, 0.863, 0.862, 0.861, 0.860,
+    0.859, 0.858, 0.858, 0.857, 0.856, 0.856, 0.855, 0.855, 0.854, 0.854,
+)  # fmt: skip
+AGREES, SMALLER = "agrees", "there, but smaller than the paper's"
+OPPOSITE, UNCLEAR = "the opposite", "cannot tell"
 RULE = (
-    "For each seed the two arms share what they can: starting weights, batches and dropout's masks,"
-    " or the whole net. Their difference is taken in the direction that the paper claims, so that"
-    " above 0 (of ratios: above 1) the paper is right. From the differences of all seeds comes"
-    " Student's 95 % interval of their mean."
-    f" Wholly above: {AGREES}. Wholly below: {DISAGREES}. Otherwise: {UNCLEAR}, as with a single"
-    " seed, which has no interval."
+    "For each seed the arms share what they can: starting weights, batches and dropout's masks, or"
+    " the whole net. Their difference is taken in the direction that the paper claims, so that"
+    " above 0 (of ratios: above 1) the paper is right. From the differences of all seeds comes a"
+    " 95 % interval: Student's of their mean, or of ratios that of their median, for which a"
+    " training that never arrived counts as later than any that did. What difference counts was"
+    " said before the first training."
+    " Interval wholly above, reaching the paper's number, and its middle a difference that counts:"
+    f" {AGREES}. Wholly above otherwise: {SMALLER}. Wholly below, and its middle one that counts:"
+    f" {OPPOSITE}. Else: {UNCLEAR}. What the design could have seen is the difference of which"
+    " four of five repetitions would give an interval above 0, by the spread that was found."
 )
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The mean of paired differences and its 95 % interval, ±inf where one seed gives none."""
+    """What the differences of all pairs say.
 
-    mean: float
+    middle: their mean or median;  low, high: its 95 % interval, ±inf where there is none
+    seen: the true difference that would be told from 0 four times in five; inf if none would
+    """
+
+    middle: float
     low: float
     high: float
+    seen: float = math.inf
 
-    @property
-    def verdict(self) -> str:
+    def verdict(self, counts: float, paper: float | None = None) -> str:
+        """counts: the smallest difference that does;  paper: the paper's, if it gives one"""
         if self.low > 0:
-            return AGREES
-        return DISAGREES if self.high < 0 else UNCLEAR
+            whole = self.middle >= counts and (paper is None or self.high >= paper)
+            return AGREES if whole else SMALLER
+        return OPPOSITE if self.high < 0 and self.middle <= -counts else UNCLEAR
 
 
-def effect(differences: Sequence[float]) -> Effect:
-    """Of one difference a seed (n,), n ≥ 1, positive where the paper is right.
+def mean_effect(differences: ArrayLike) -> Effect:
+    """Of one difference a seed (n,), n ≥ 1.
 
         mean ± t · s / √n,    s² = Σ (difference - mean)² / (n-1)
 
@@ -50,5 +72,59 @@ def effect(differences: Sequence[float]) -> Effect:
     mean, n = float(values.mean()), len(values)
     if n == 1:
         return Effect(mean, -math.inf, math.inf)
-    half = T[min(n - 1, len(T)) - 1] * float(values.std(ddof=1)) / math.sqrt(n)
-    return Effect(mean, mean - half, mean + half)
+    deviation = float(values.std(ddof=1))
+    half = T[min(n - 1, len(T)) - 1] * deviation / math.sqrt(n)
+    return Effect(mean, mean - half, mean + half, mean_seen(deviation, n))
+
+
+def mean_seen(deviation: float, pairs: int) -> float:
+    """The mean that `pairs` differences of that standard deviation would show, 4 times in 5."""
+    if pairs < 2:
+        return math.inf
+    place = min(pairs - 1, len(T)) - 1
+    return (T[place] + T80[place]) * deviation / math.sqrt(pairs)
+
+
+def median_effect(lows: ArrayLike, highs: ArrayLike) -> Effect:
+    """Of one difference a seed, each known to lie from its low to its high (n,), n ≥ 1.
+
+    The median's interval by signs: from the k-th smallest low to the k-th largest high, with the
+    largest k for which fewer than k of n tosses of a coin are heads once in forty times at most.
+    Below six pairs there is none. Of a difference known on one side alone, that end stands for it
+    in the middle and in the spread.
+    """
+    low, high = np.sort(np.asarray(lows, float)), np.sort(np.asarray(highs, float))
+    known = np.where(np.isfinite(lows), lows, highs)
+    known = np.where(np.isfinite(known), known, 0.0)  # neither arrived
+    n, k = len(low), _rank(len(low))
+    middle = float(np.median(known))
+    if not k:
+        return Effect(middle, -math.inf, math.inf)
+    deviation = float(known.std(ddof=1))
+    return Effect(middle, float(low[k - 1]), float(high[n - k]), median_seen(deviation, n))
+
+
+def median_seen(deviation: float, pairs: int) -> float:
+    """The median that so many normal differences would show above 0, 4 times in 5."""
+    k = _rank(pairs)
+    if not k:
+        return math.inf
+    low, high = 0.5, 1 - 1e-12  # the share of differences above 0
+    for _ in range(50):
+        share = (low + high) / 2
+        told = sum(_heads(pairs, i, share) for i in range(pairs - k + 1, pairs + 1))
+        low, high = (share, high) if told < 0.8 else (low, share)
+    return deviation * NormalDist().inv_cdf(high)
+
+
+def _rank(n: int) -> int:
+    """The largest k with P(fewer than k heads of n) ≤ 1/40."""
+    k, below = 0, 0.0
+    while (below := below + _heads(n, k, 0.5)) <= 1 / 40:
+        k += 1
+    return k
+
+
+def _heads(n: int, k: int, share: float) -> float:
+    """P(k heads of n tosses)."""
+    return math.comb(n, k) * share**k * (1 - share) ** (n - k)

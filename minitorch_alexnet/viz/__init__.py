@@ -4,7 +4,7 @@ Every function returns a `matplotlib.figure.Figure`: show it in a notebook, or k
 `figure.savefig(path)`. pyplot stays out of it, so no window and no global state is touched.
 """
 
-from .experiments import experiment
+from .experiments import experiment, kernels
 from .graph import network
 from .run import confusion, curves, filters, mistakes, neighbours
 from .timing import layer_bars
@@ -14,6 +14,7 @@ __all__ = [
     "curves",
     "experiment",
     "filters",
+    "kernels",
     "layer_bars",
     "mistakes",
     "neighbours",

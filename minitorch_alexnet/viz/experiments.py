@@ -1,4 +1,4 @@
-"""The figure of an experiment: its two arms, seed by seed."""
+"""The figures of an experiment: its arms, seed by seed."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,6 +8,7 @@ from ..experiments.experiment import Measure
 from ..experiments.report import difference
 from ..experiments.reproduction import Outcome
 from .figure import COLOURS, DPI, Figure
+from .run import filters
 from .text import fit, plain
 
 ARMS = tuple(COLOURS.values())
@@ -32,16 +33,27 @@ def experiment(outcome: Outcome) -> Figure:
     return figure
 
 
+def kernels(outcome: Outcome) -> Figure | None:
+    """The kernels of the first layer, half of them a tower's, if the outcome has any (Figure 3)."""
+    found = [row["kernels"] for row in outcome.rows if "kernels" in row]
+    return filters(np.array(found[0]), ("tower a", "tower b")) if found else None
+
+
 def _draw_pairs(axes: Axes, outcome: Outcome, measure: Measure) -> None:
-    values = outcome.values(measure)
+    """To the left the arm with less of it, according to the paper. An open mark did not arrive."""
+    values, arrived = outcome.values(measure)[::-1], outcome.arrived(measure)[::-1]
+    arms = measure.less, measure.more
     axes.plot((0, 1), values, color="0.75", lw=1, zorder=1)  # a line a seed
-    for place, (row, colour) in enumerate(zip(values, ARMS, strict=True)):
-        axes.scatter([place] * len(row), row, s=28, color=colour, marker="os"[place], zorder=3)
-        mean = np.exp(np.log(row).mean()) if measure.ratio else row.mean()
-        axes.plot([place - 0.22, place + 0.22], [mean, mean], color=colour, lw=2.5, zorder=2)
+    for place, (arm, row, came) in enumerate(zip(arms, values, arrived, strict=True)):
+        colour = _colour(outcome, arm)
+        inside = [colour if there else "white" for there in came]
+        mark = "os"[place]
+        axes.scatter([place] * len(row), row, 28, inside, marker=mark, edgecolors=colour, zorder=3)
+        middle = np.median(row) if measure.ratio else row.mean()
+        axes.plot([place - 0.22, place + 0.22], [middle, middle], color=colour, lw=2.5, zorder=2)
     axes.set(xlim=(-0.5, 1.5), ylabel=f"{measure.name} {measure.unit and f'({measure.unit})'}")
-    axes.set_xticks((0, 1), outcome.experiment.arms)
-    axes.set_title(f"{difference(outcome, measure)}\n{outcome.effect(measure).verdict}", fontsize=9)
+    axes.set_xticks((0, 1), [arm.replace(", ", ",\n") for arm in arms])
+    axes.set_title(f"{difference(outcome, measure)}\n{outcome.verdict(measure)}", fontsize=9)
     if measure.ratio:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7)))
@@ -51,13 +63,20 @@ def _draw_pairs(axes: Axes, outcome: Outcome, measure: Measure) -> None:
 
 
 def _draw_curves(axes: Axes, outcome: Outcome) -> None:
-    for arm, colour, style in zip(outcome.experiment.arms, ARMS, ("-", "--"), strict=True):
+    for number, arm in enumerate(outcome.experiment.arms):
         for row in outcome.of_arm(arm):
             label = arm if row["seed"] == 0 else None
-            axes.plot(*np.transpose(row["curve"]), style, color=colour, lw=1.2, label=label)
+            style = ("-", "--")[number % 2]
+            axes.plot(
+                *np.transpose(row["curve"]), style, color=_colour(outcome, arm), lw=1, label=label
+            )
     axes.set(xlabel="epoch", ylabel="training error (%)", ylim=(0, None))
     axes.legend(frameon=False)
     _plain(axes)
+
+
+def _colour(outcome: Outcome, arm: str) -> str:
+    return ARMS[outcome.experiment.arms.index(arm)]
 
 
 def _plain(axes: Axes) -> None:
