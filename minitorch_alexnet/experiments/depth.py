@@ -25,7 +25,7 @@ class Depth(Experiment):
         " reads what conv3 read, or gives what conv5 gave; it starts anew, all else alike."
     )
     data = "cifar-10"
-    pairs = 8
+    pairs = 6
 
     def net(self, study, training):
         net = super().net(study, training)

@@ -56,7 +56,7 @@ class DropoutExperiment(Experiment):
         " training error, which a net that only trains worse has too, is told beside it."
     )
     rates = (0.01, 0.02, 0.04)
-    images, epochs = 2000, 40
+    images, epochs = 2000, 30
 
     def config(self, study, training):
         return replace(

@@ -36,7 +36,7 @@ class LRN(Experiment):
     )
     data, model = "cifar-10", "the released small net"
     rates = (0.01, 0.02, 0.04)
-    pairs, images, epochs = 10, 10_000, 15
+    pairs, epochs = 8, 12
 
     def config(self, study, training):
         return replace(super().config(study, training), batch_size=128)

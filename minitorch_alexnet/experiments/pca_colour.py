@@ -25,7 +25,7 @@ class PCAColour(Experiment):
         "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
     )
 
-    data, pairs = "cifar-10", 12
+    data = "cifar-10"
 
     def config(self, study, training):
         expect_colour(study.shape)

@@ -9,7 +9,7 @@ from ..optim import StepDecay
 from .experiment import Experiment, Measure, hardly_started, percent_wrong, sizes
 from .small import GLOROT, HE, RELEASED, small_net
 
-TRIAL_EPOCHS = 12  # what has not arrived then is judged by its error
+TRIAL_EPOCHS = 8  # what has not arrived then is judged by its error
 SAMPLE = 1000  # training images on which the error is measured …
 EVERY = 20  # … after so many steps
 
@@ -58,6 +58,7 @@ class ReLUVsTanh(Experiment):
     def config(self, study, training):
         return replace(
             super().config(study, training),
+            epochs=min(TRIAL_EPOCHS, study.epochs) if training.trial else study.epochs,
             batch_size=128,
             weight_decay=0.0,
             standardize=ARMS[training.net][1] is not RELEASED,
@@ -73,7 +74,6 @@ class ReLUVsTanh(Experiment):
         return trainer
 
     def train(self, trainer, study, training, results, on_step):
-        last = min(TRIAL_EPOCHS, study.epochs) if training.trial else study.epochs
         threshold, sample = self.threshold(study), study.train.subset(slice(SAMPLE))
         start, curve, failed = sizes(trainer), [(0.0, percent_wrong(trainer, sample))], True
 
@@ -82,7 +82,7 @@ class ReLUVsTanh(Experiment):
             if trainer.steps % EVERY == 0:
                 epochs = trainer.steps / len(trainer.train_loader)
                 curve.append((round(epochs, 4), percent_wrong(trainer, sample)))
-                if curve[-1][1] <= threshold or epochs >= last:
+                if curve[-1][1] <= threshold or epochs >= trainer.config.epochs:
                     trainer.stop()
 
         with contextlib.suppress(UserError):  # the loss is not finite: the rate is too high
@@ -91,7 +91,7 @@ class ReLUVsTanh(Experiment):
         epochs, error = curve[-1]
         arrived = error <= threshold
         if training.trial:
-            score = epochs if arrived else last + error
+            score = epochs if arrived else trainer.config.epochs + error
             failed = failed or error > hardly_started(study)
             return {training.net: {"score": score, "failed": failed, "rate": training.rate}}
         return {

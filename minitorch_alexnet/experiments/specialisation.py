@@ -38,7 +38,7 @@ class Specialisation(Experiment):
         " what chance alone would give."
     )
 
-    data, pairs = "cifar-10", 8
+    data, pairs = "cifar-10", 6
 
     def config(self, study, training):
         expect_colour(study.shape)

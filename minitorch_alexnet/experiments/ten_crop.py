@@ -32,7 +32,7 @@ class TenCrop(Experiment):
         f" random ones and their reflections; images of less than {ROOM} pixels have zeros put"
         " around them first, so that the centre is the whole picture. Each net is judged both ways."
     )
-    tests, epochs = 11, 15
+    tests, pairs, epochs = 11, 8, 12
 
     def prepared(self, data):
         return replace(data, train=padded(data.train), test=padded(data.test))
