@@ -214,6 +214,7 @@ def drawing(alt, png="iVBORw0KGgo="):
 
 
 ALT = "The error by epoch: it falls from 80 to 11 percent."
+FIRST = 3  # the first cell of its own of the notebook below
 
 
 def good():
@@ -223,7 +224,7 @@ def good():
         new_markdown_cell("# A title"),  # 0
         new_markdown_cell("> in colab"),
         new_code_cell('ADDRESS = ""', metadata={"tags": ["install"]}),
-        new_code_cell("print(x.__doc__)", outputs=[drawing(ALT)]),  # FIRST
+        new_code_cell("print(x.__doc__)", outputs=[drawing(ALT)]),
     ]
     for text in ("**1. ★ Easy.** Do it.", "**2. ★★★ Hard.** Why?"):
         cells += [
@@ -235,9 +236,6 @@ def good():
         hidden = {"tags": ["solution"], "jupyter": {"source_hidden": True}}
         cells += [new_code_cell('assert check(g) == "right"', metadata=hidden)]  # 10, 11
     return signed(new_notebook(cells=cells))
-
-
-FIRST = 3
 
 
 def test_a_good_notebook_has_nothing_against_it():
