@@ -53,15 +53,19 @@ def animate(
     for frame in frames:
         figure.clear()
         draw(frame)
-        picture = Picture.open(io.BytesIO(_png(figure))).convert("RGB")
-        pictures.append(picture.quantize(64, dither=Picture.Dither.NONE))
+        pictures.append(np.asarray(Picture.open(io.BytesIO(_png(figure))).convert("RGB")))
+    height, width, _ = pictures[0].shape
+    strip = Picture.fromarray(np.concatenate(pictures))  # all in one, for one palette is all
+    strip = strip.quantize(128, dither=Picture.Dither.NONE)  # that a PNG has
+    tops = range(0, strip.height, height)
+    first, *others = (strip.crop((0, top, width, top + height)) for top in tops)
+    milliseconds = [1000 * seconds] * len(others) + [2000]  # the last one stays a while
     animation = io.BytesIO()
-    milliseconds = [1000 * seconds] * (len(pictures) - 1) + [2000]  # the last one stays a while
-    pictures[0].save(
+    first.save(
         animation,
         format="png",
         save_all=True,
-        append_images=pictures[1:],
+        append_images=others,
         duration=milliseconds,
         optimize=True,
     )

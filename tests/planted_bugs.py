@@ -43,6 +43,7 @@ ONNX_IN, ONNX_OUT = "tests/interchange/test_onnx_in.py", "tests/interchange/test
 LOOK, PAGE = "tests/look", "tests/look/test_page.py"
 BROWSER, LOOKS = "tests/look/test_browser.py", "tests/cli/test_look.py"
 SHARES = "tests/test_shares.py"
+HELPERS = "tests/test_notebook_helpers.py"
 LONGEST = 180  # seconds: some bugs make a test run for ever, which is red, too
 # (file, what stands there, the bug in its place, the tests to ask)
 BUGS = [
@@ -821,6 +822,24 @@ BUGS = [
     ("cli/runs.py", "        if arguments.data or arguments.data_dir:\n            raise\n", "", LOOKS),
     ("cli/runs.py", "(place if place in trained.class_names else \"\")", "\"\"", LOOKS),
     ("cli/bench.py", "if max(most, timing.share) > 1:", "if timing.share > 1:", "tests/cli/test_bench.py"),
+    # what the notebooks share
+    ("notebook.py", "assert got.shape == wanted.shape, ", "assert got.size == wanted.size, ", HELPERS),
+    ("notebook.py", "assert difference <= tolerance, ", "assert not difference > tolerance, ", HELPERS),
+    ("notebook.py", "np.abs(got - wanted).max()", "np.nanmax(np.abs(got - wanted))", HELPERS),
+    ("notebook.py", "np.abs(got - wanted).max()", "(got - wanted).max()", HELPERS),
+    ("notebook.py", "np.abs(got - wanted).max()", "np.abs(got - wanted).mean()", HELPERS),
+    ("notebook.py", "(np.abs(wanted).max() or 1)", "1", HELPERS),
+    ("notebook.py", "(np.abs(wanted).max() or 1)", "np.abs(wanted).max()", HELPERS),
+    ("notebook.py", "Image(_png(figure), format=\"png\", alt=alt)", "Image(_png(figure), format=\"png\")", HELPERS),
+    ("notebook.py", "Image(animation.getvalue(), format=\"png\", alt=alt)", "Image(animation.getvalue(), format=\"png\")", HELPERS),
+    ("notebook.py", "    display(Image(_png(figure), format=\"png\", alt=alt))\n    _close(figure)", "    display(Image(_png(figure), format=\"png\", alt=alt))", HELPERS),
+    ("notebook.py", "        figure.clear()\n", "", HELPERS),
+    ("notebook.py", "        append_images=others,", "        append_images=others[1:],", HELPERS),
+    ("notebook.py", "strip = strip.quantize(128, dither=Picture.Dither.NONE)", "strip = strip.quantize(2)", HELPERS),
+    ("notebook.py", "1000 * seconds", "seconds", HELPERS),
+    ("notebook.py", "if animation.tell() > MOST_BYTES:", "if False:", HELPERS),
+    ("notebook.py", "MOST_BYTES = 1_000_000", "MOST_BYTES = 2_000_000", HELPERS),
+    ("notebook.py", "textwrap.dedent(inspect.getsource(thing))", "inspect.getsource(thing)", HELPERS),
 ]  # fmt: skip
 
 

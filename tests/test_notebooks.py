@@ -4,6 +4,8 @@ Each runs whole, in its quick form, with `MINITORCH_ALEXNET_QUICK=1 pytest --nbm
 """
 
 import ast
+import base64
+import itertools
 import os
 import re
 import runpy
@@ -15,7 +17,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient.exceptions import CellExecutionError
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from minitorch_alexnet import __version__
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
@@ -24,6 +28,7 @@ code_hash, execute = EXECUTE["code_hash"], EXECUTE["execute"]
 
 # notebook: a bug that its checks must find, as (file, what stands there, the bug in its place)
 BUGS = {
+    "00-alexnet-2012": ("layers/conv.py", "].data[0].size * math", "].data.size * math"),
     "01-convolution": ("layers/conv.py", "dw[:, outs] += columns", "dw[:, outs] -= columns"),
     "02-relu": ("layers/activation.py", "1 - y**2", "1 - y"),
     "03-lrn": ("kernels/cpu.py", "x / s, after, before, groups", "x / s, before, after, groups"),
@@ -38,7 +43,9 @@ BUGS = {
 }
 
 EXERCISE_CELLS = ("exercise", "check", "solution")
-MAX_BYTES = 1_500_000
+EXERCISE = re.compile(r"^\*\*(\d+)\. (★{1,3}) [^*]+\*\*", re.MULTILINE)  # **1. ★ Title.**
+MAX_BYTES, MAX_PICTURE, MAX_LINES = 2_500_000, 1_000_000, 45
+FEWEST_WORDS = 10  # of the text that stands for a picture
 # what is of one machine or one run: absolute paths, addresses in memory
 NOT_FOR_ALL = re.compile(r"(?<![\w./])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\\S*|\b0x[0-9a-f]{8,}")
 
@@ -48,7 +55,16 @@ NOT_FOR_ALL = re.compile(r"(?<![\w./])/(?:[\w.-]+/)+[\w.-]+|\b[A-Z]:\\\S*|\b0x[0
 
 def complaints(notebook) -> list[str]:
     """Everything that is wrong with a notebook, as it lies there."""
-    judges = (wrong_runs, wrong_outputs, wrong_exercises, private_names)
+    judges = (
+        wrong_beginning,
+        wrong_runs,
+        wrong_outputs,
+        wrong_pictures,
+        wrong_exercises,
+        wrong_stars,
+        private_names,
+        long_cells,
+    )
     return [complaint for judge in judges for complaint in judge(notebook)]
 
 
@@ -60,6 +76,27 @@ def text_of(output) -> str:
     """What a reader can read in an output: all but pictures."""
     data = output.get("data", {})
     return "\n".join([output.get("text", ""), *(data[k] for k in data if k.startswith("text/"))])
+
+
+def has_tag(cell, tag) -> bool:
+    return tag in cell.metadata.get("tags", ())
+
+
+def beginning(notebook) -> list[str]:
+    """What all notebooks share: the line on the cloud and the cell that installs."""
+    return [cell.source for cell in notebook.cells[1:3]]
+
+
+def wrong_beginning(notebook):
+    title, line, install, *_ = notebook.cells
+    if title.cell_type != "markdown" or not title.source.startswith("# "):
+        yield "it begins without a title"
+    if line.cell_type != "markdown" or "colab" not in line.source:
+        yield "the second cell does not say how to open it in the cloud"
+    if install.cell_type != "code" or not has_tag(install, "install"):
+        yield "the third cell does not install the package"
+    elif 'ADDRESS = ""' not in install.source:
+        yield "it is installed without being asked"
 
 
 def wrong_runs(notebook):
@@ -77,8 +114,23 @@ def wrong_outputs(notebook):
             yield f"an error or a warning: {output}"
         for found in NOT_FOR_ALL.findall(text_of(output)):
             yield f"{found} is of one machine"
-    if not any("image/png" in output.get("data", {}) for output in outputs):
+
+
+def wrong_pictures(notebook):
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    if not pictures:
         yield "there is no figure"
+    alts = [each.metadata.get("image/png", {}).get("alt", "") for each in pictures]
+    for alt in alts:
+        if len(alt.split()) < FEWEST_WORDS:
+            yield f"a picture whose words say too little: {alt!r}"
+    if len(set(alts)) < len(alts):
+        yield "two pictures have the same words"
+    for picture in pictures:
+        size = len(base64.b64decode(picture.data["image/png"]))
+        if size >= MAX_PICTURE:
+            yield f"a picture of {size:,} bytes"
 
 
 def wrong_exercises(notebook):
@@ -86,7 +138,7 @@ def wrong_exercises(notebook):
         (kind, cell)
         for cell in code_cells(notebook)
         for kind in EXERCISE_CELLS
-        if kind in cell.metadata.get("tags", ())
+        if has_tag(cell, kind)
     ]
     kinds = [kind for kind, _ in cells]
     count = kinds.count("exercise")
@@ -99,6 +151,26 @@ def wrong_exercises(notebook):
             yield "a solution lies open"
         if kind == "solution" and '== "right"' not in cell.source:
             yield "a solution is not checked"
+
+
+def wrong_stars(notebook):
+    pairs = itertools.pairwise(notebook.cells)
+    before = [cell.source for cell, after in pairs if has_tag(after, "exercise")]
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    titles = [found for text in texts for found in EXERCISE.findall(text)]
+    numbers, stars = [int(number) for number, _ in titles], [len(grade) for _, grade in titles]
+    if not all(map(EXERCISE.search, before)):
+        yield "an exercise has no number, stars and title before it"
+    elif numbers != list(range(1, len(numbers) + 1)):
+        yield f"the exercises are numbered {numbers}"
+    elif stars != sorted(stars) or stars[-1:] != [3]:
+        yield f"expected exercises from easy to hard, the last of three stars; got {stars}"
+
+
+def long_cells(notebook):
+    for cell in code_cells(notebook):
+        if (lines := len(cell.source.splitlines())) > MAX_LINES:
+            yield f"a cell of {lines} lines"
 
 
 def private_names(notebook):
@@ -119,30 +191,50 @@ def test_the_notebook_is_whole(name):
     assert NOTEBOOKS[name].stat().st_size < MAX_BYTES
 
 
+def test_all_notebooks_install_in_the_same_way():
+    first, *others = (nbformat.read(path, as_version=4) for path in NOTEBOOKS.values())
+    for other in others:
+        assert beginning(other) == beginning(first)
+
+
 # ---- can these checks fail? ----------------------------------------------------------------------
 
 
 def signed(notebook):
     """As if it had been executed just so."""
     notebook.metadata["minitorch_alexnet"] = {"code": code_hash(notebook), "form": "full"}
-    for count, cell in enumerate(notebook.cells, 1):
+    for count, cell in enumerate(code_cells(notebook), 1):
         cell.execution_count = count
     return notebook
 
 
+def drawing(alt, png="iVBORw0KGgo="):
+    data = {"image/png": png, "text/plain": "<Figure size 9x9>"}
+    return new_output("display_data", data, metadata={"image/png": {"alt": alt}})
+
+
+ALT = "The error by epoch: it falls from 80 to 11 percent."
+FIRST = 3  # the first cell of its own of the notebook below
+
+
 def good():
-    """A small notebook that nothing is wrong with: cells 0; 1, 2; 3, 4; 5, 6."""
-    figure = new_output("display_data", {"image/png": "", "text/plain": "<Figure size 9x9>"})
+    """A small notebook that nothing is wrong with."""
     undone = new_output("stream", text="Exercise: not done yet, 3/4 of it, at 20 images/s\n")
-    cells = [new_code_cell("print(x.__doc__)", outputs=[figure])]
-    for _ in range(2):
+    cells = [
+        new_markdown_cell("# A title"),  # 0
+        new_markdown_cell("> in colab"),
+        new_code_cell('ADDRESS = ""', metadata={"tags": ["install"]}),
+        new_code_cell("print(x.__doc__)", outputs=[drawing(ALT)]),
+    ]
+    for text in ("**1. ★ Easy.** Do it.", "**2. ★★★ Hard.** Why?"):
         cells += [
-            new_code_cell("def f(): ...", metadata={"tags": ["exercise"]}),
+            new_markdown_cell(text),  # 4, 7
+            new_code_cell("def f(): ...", metadata={"tags": ["exercise"]}),  # 5, 8
             new_code_cell("print(check(f))", metadata={"tags": ["check"]}, outputs=[undone]),
         ]
     for _ in range(2):
         hidden = {"tags": ["solution"], "jupyter": {"source_hidden": True}}
-        cells += [new_code_cell('assert check(g) == "right"', metadata=hidden)]
+        cells += [new_code_cell('assert check(g) == "right"', metadata=hidden)]  # 10, 11
     return signed(new_notebook(cells=cells))
 
 
@@ -151,33 +243,60 @@ def test_a_good_notebook_has_nothing_against_it():
 
 
 def printing(text, **more):
-    return lambda cells: cells[0].outputs.append(new_output("stream", text=text, **more))
+    return lambda cells: cells[FIRST].outputs.append(new_output("stream", text=text, **more))
 
 
 def saying(source):
-    return lambda cells: cells[0].update(source=source)
+    return lambda cells: cells[FIRST].update(source=source)
+
+
+def writing(place, source):
+    return lambda cells: cells[place].update(source=source)
+
+
+def picturing(*what):
+    return lambda cells: cells[FIRST].outputs.append(drawing(*what))
+
+
+LARGE = base64.b64encode(bytes(1_000_000)).decode()
 
 
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda cells: cells[0].outputs.clear(), "no figure"),
-        (lambda cells: cells[0].outputs.append(new_output("error")), "an error"),
+        (lambda cells: cells[FIRST].outputs.clear(), "no figure"),
+        (lambda cells: cells[FIRST].outputs.append(new_output("error")), "an error"),
         (printing("careful", name="stderr"), "an error or a warning"),
         (printing("written to /home/me/run/a.npz"), "/home/me/run/a.npz is of one machine"),
         (printing("in '/tmp/x'"), "/tmp/x is of one machine"),
         (printing(r"C:\Users\me"), "of one machine"),
         (printing("<f at 0x7f3a5c0d1e80>"), "of one machine"),
-        (lambda cells: cells.pop(5), "solutions at the end"),
-        (lambda cells: cells.insert(1, cells.pop(2)), "solutions at the end"),
-        (lambda cells: [cells.pop(i) for i in (6, 4, 3)], "two exercises or more"),
-        (lambda cells: cells[2].outputs.clear(), "to be done"),
-        (lambda cells: cells[5].metadata.pop("jupyter"), "lies open"),
-        (lambda cells: cells[5].update(source="check(g)"), "not checked"),
+        (lambda cells: cells.pop(10), "solutions at the end"),
+        (lambda cells: cells.insert(6, cells.pop(9)), "solutions at the end"),
+        (lambda cells: [cells.pop(i) for i in (11, 6, 5)], "two exercises or more"),
+        (lambda cells: cells[6].outputs.clear(), "to be done"),
+        (lambda cells: cells[10].metadata.pop("jupyter"), "lies open"),
+        (lambda cells: cells[10].update(source="check(g)"), "not checked"),
         (saying("from minitorch_alexnet.device import _cupy"), "_cupy is not for the public"),
         (saying("import minitorch_alexnet._inner as inner"), "_inner is not for the public"),
         (saying("from minitorch_alexnet._inner import x"), "_inner is not for the public"),
         (saying("layer._groups()"), "_groups is not for the public"),
+        (saying("1\n" * 46), "a cell of 46 lines"),
+        (writing(0, "A title"), "without a title"),
+        (writing(1, "> in the cloud"), "how to open it"),
+        (lambda cells: cells[2].metadata.clear(), "does not install"),
+        (writing(2, 'ADDRESS = "x"'), "without being asked"),
+        (lambda cells: cells[FIRST].outputs[0].metadata.clear(), "say too little"),
+        (picturing("Figure 1"), "say too little: 'Figure 1'"),
+        (picturing(""), "say too little"),
+        (picturing(ALT), "the same words"),
+        (picturing("A large picture: " + ALT, LARGE), "1,000,000 bytes"),
+        (writing(4, "**1. Easy.** Do it."), "no number"),
+        (writing(4, "**1. ★★★★ Easy.** Do it."), "no number"),
+        (writing(7, "**3. ★★★ Hard.** Why?"), "numbered [1, 3]"),
+        (writing(7, "**2. ★★ Hard.** Why?"), "from easy to hard"),
+        (writing(7, "**2. ★★★ Hard.** Why?\n\n**3. ★ Easy.** Do it."), "from easy to hard"),
+        (writing(7, "Why?"), "no number"),
     ],
 )
 def test_a_spoilt_notebook_is_complained_of(spoil, words):
@@ -191,11 +310,11 @@ def test_a_spoilt_notebook_is_complained_of(spoil, words):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda notebook: notebook.cells[0].update(source="print(2)"),
+        lambda notebook: notebook.cells[FIRST].update(source="print(2)"),
         lambda notebook: notebook.metadata["minitorch_alexnet"].update(form="quick"),
         lambda notebook: notebook.metadata.pop("minitorch_alexnet"),
-        lambda notebook: notebook.cells[3].update(execution_count=None),
-        lambda notebook: notebook.cells[3].update(execution_count=3),
+        lambda notebook: notebook.cells[5].update(execution_count=None),
+        lambda notebook: notebook.cells[5].update(execution_count=1),
     ],
 )
 def test_outputs_of_another_run_are_complained_of(change):
@@ -221,6 +340,32 @@ def test_execute_keeps_the_outputs_of_a_notebook_that_runs_and_no_other(tmp_path
     with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
         execute(path)
     assert path.read_bytes() == before
+
+
+# ---- anywhere ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_install_cell_installs_from_a_git_address(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git repository")
+    clone, fresh = tmp_path / "clone.git", tmp_path / "fresh"
+    subprocess.run(["git", "clone", "-q", "--bare", ROOT, clone], check=True)
+    fresh_venv = [sys.executable, "-m", "venv", "--upgrade-deps", fresh]  # pip of today, as Colab's
+    subprocess.run(fresh_venv, check=True)
+    python = fresh / ("Scripts" if os.name == "nt" else "bin") / "python"
+    _, cell = beginning(nbformat.read(next(iter(NOTEBOOKS.values())), as_version=4))
+    cell = cell.replace('ADDRESS = ""', f'ADDRESS = "{clone.as_uri()}"')
+    look = "import minitorch_alexnet as m; print(m.__file__, m.__version__); m.build('fashion')"
+    alone = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    for code in (cell, look):
+        done = subprocess.run(
+            [python, "-c", code], cwd=tmp_path, env=alone, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    file, version = done.stdout.split()
+    assert fresh in Path(file).parents
+    assert version == __version__
 
 
 # ---- a broken layer breaks its notebook ----------------------------------------------------------
