@@ -77,11 +77,11 @@ class SGD:
         decay = number(self.weight_decay * parameter.decay)
         with Device.of(velocity).current():
             w, v, g = parameter.data[rows], velocity[rows], parameter.grad[rows]
-            _descend(w, v, g, number(self.momentum), rate, decay)
+            descend(w, v, g, number(self.momentum), rate, decay)
 
 
 @fuse
-def _descend(w, v, g, momentum, rate, decay):
+def descend(w, v, g, momentum, rate, decay):
     """The two lines above, in place; on a GPU one pass: three arrays read, two written."""
     v *= momentum
     v -= rate * (decay * w + g)

@@ -213,7 +213,7 @@ def test_the_fashion_net_learns_the_same_on_a_gpu(strict):
 def test_elementwise_chains_are_fused(strict):
     train(towers("cuda:0", "cuda:1"), steps=1)
     assert state.waits == 0  # for the GPU, whose work is queued
-    assert {"_descend", "_where_positive"} <= state.fused
+    assert {"descend", "_where_positive"} <= state.fused
 
 
 def test_what_is_fused_is_fused_where_there_is_an_array_of_a_gpu(strict):

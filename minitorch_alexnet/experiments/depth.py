@@ -24,7 +24,7 @@ class Depth(Experiment):
         "A convolution and its ReLU are left out. Where the numbers of maps do not fit then, conv4"
         " reads what conv3 read, or gives what conv5 gave; it starts anew, all else alike."
     )
-    data = "cifar-10"
+    data, rates = "cifar-10", (0.01, 0.02, 0.04)
     pairs = 6
 
     def net(self, study, training):

@@ -25,7 +25,7 @@ class PCAColour(Experiment):
         "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
     )
 
-    data = "cifar-10"
+    data, rates = "cifar-10", (0.01, 0.02, 0.04)
 
     def config(self, study, training):
         expect_colour(study.shape)

@@ -15,8 +15,8 @@ EVERY = 20  # … after so many steps
 
 # arm: its units, how its weights start, the rates to choose from
 ARMS = {
-    "ReLU, released start": (ReLU, RELEASED, (0.001, 0.002, 0.004)),
-    "tanh, released start": (Tanh, RELEASED, (0.001, 0.002, 0.004)),
+    "ReLU, released start": (ReLU, RELEASED, (0.0005, 0.001, 0.002)),
+    "tanh, released start": (Tanh, RELEASED, (0.002, 0.004, 0.008)),
     "ReLU, He's start": (ReLU, HE, (0.005, 0.01, 0.02)),
     "tanh, Glorot's start": (Tanh, GLOROT, (0.005, 0.01, 0.02)),
 }

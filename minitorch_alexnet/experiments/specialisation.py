@@ -38,7 +38,8 @@ class Specialisation(Experiment):
         " what chance alone would give."
     )
 
-    data, pairs = "cifar-10", 6
+    data, rates = "cifar-10", (0.01, 0.02, 0.04)
+    pairs = 6
 
     def config(self, study, training):
         expect_colour(study.shape)
