@@ -35,7 +35,7 @@ class LRN(Experiment):
         " first batch: both arms start with signals of one size, and each has a rate of its own."
     )
     data, model = "cifar-10", "the released small net"
-    rates = (0.01, 0.02, 0.04)
+    rates = (0.02, 0.04, 0.08)
     pairs, epochs = 8, 12
 
     def config(self, study, training):

@@ -17,8 +17,8 @@ EVERY = 20  # … after so many steps
 ARMS = {
     "ReLU, released start": (ReLU, RELEASED, (0.0005, 0.001, 0.002)),
     "tanh, released start": (Tanh, RELEASED, (0.002, 0.004, 0.008)),
-    "ReLU, He's start": (ReLU, HE, (0.005, 0.01, 0.02)),
-    "tanh, Glorot's start": (Tanh, GLOROT, (0.005, 0.01, 0.02)),
+    "ReLU, He's start": (ReLU, HE, (0.0025, 0.005, 0.01)),
+    "tanh, Glorot's start": (Tanh, GLOROT, (0.01, 0.02, 0.04)),
 }
 
 

@@ -9,7 +9,7 @@ from .base import Layer
 
 
 class ReLU(Layer):
-    """Any shape -> the same. Its derivative does not fade, so it learns several times faster."""
+    """Any shape -> the same. However large a sum, its slope is 1: it does not saturate."""
 
     def forward(self, x, train=True):
         self.check(x)
@@ -21,7 +21,7 @@ class ReLU(Layer):
 
 
 class Tanh(Layer):
-    """Any shape -> the same: the nonlinearity that ReLU outruns in the paper's Figure 1."""
+    """Any shape -> the same: what the paper's Figure 1 holds ReLU against."""
 
     def forward(self, x, train=True):
         self.check(x)
