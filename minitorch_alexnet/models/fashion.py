@@ -16,8 +16,7 @@ def fashion(
     28×28 pixels there is nothing to throw away; fc6 and fc7 have a sixteenth of the units.
 
     The two LRN are here to be read and timed: the paper's α is for pixels of 0 to 255, and with
-    these, of deviation 1, they divide by 2^¾ and do no more. With α in the units of these pixels
-    the test error was higher, not lower (`minitorch-alexnet reproduce lrn`).
+    these, of deviation 1, they divide by 2^¾ and do no more.
     """
     if not 24 <= size <= 32:
         raise ShapeError(f"fashion takes images of 24 to 32 pixels, got {size}")
