@@ -9,6 +9,10 @@ class ShapeError(UserError):
     """An array, or a layer's arguments, do not fit together."""
 
 
+class Diverged(UserError):
+    """A training's loss is no longer finite."""
+
+
 class DataError(UserError):
     """A data set or an image is missing, damaged or not what it says it is."""
 

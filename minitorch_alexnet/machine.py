@@ -1,5 +1,6 @@
 """What a training's last digits depend on besides its plan: the code, the BLAS, the processor."""
 
+import functools
 import platform
 import subprocess
 from pathlib import Path
@@ -20,12 +21,19 @@ def made_with() -> dict[str, str]:
     }
 
 
+@functools.cache  # that which runs, not one that comes later
 def commit() -> str:
     """The checkout's, "and changes" if it has any; "none" of an installed package."""
     here = Path(__file__).parent
 
     def git(*words):
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *words],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
         return done.stdout.strip() if done.returncode == 0 else None
 
     try:

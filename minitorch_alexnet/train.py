@@ -17,7 +17,7 @@ from .data.image_folder import ImageFolder
 from .data.loader import Loader
 from .data.transforms import ColourNoise, CropAndFlip, Normalize, View, centre
 from .device import Device, tf32
-from .errors import CheckpointError, UserError
+from .errors import CheckpointError, Diverged, UserError
 from .evaluate import Evaluation, Prediction, first_not_finite
 from .finetune import freeze, start_from, used_to
 from .graph import Graph
@@ -266,7 +266,7 @@ class Trainer:
             right = (Device("cpu").array(logits).argmax(axis=1) == labels)[:count]
             sums += count, right.sum(), float(loss) * count
         if diverged := next(filter(None, self.processes.gather(diverged)), ""):
-            raise UserError(diverged)
+            raise Diverged(diverged)
         self.processes.sum(sums)()
         self.seen, self.correct = self.seen + int(sums[0]), self.correct + int(sums[1])
         self.loss_sum += float(sums[2])
@@ -275,7 +275,7 @@ class Trainer:
         self._read_progress()
         validation = self.validate()
         if not np.isfinite(validation.loss):
-            raise UserError(self._what_diverged(next(iter(self.views(self.validation)[0]))[0]))
+            raise Diverged(self._what_diverged(next(iter(self.views(self.validation)[0]))[0]))
         self.history.append(
             {
                 "epoch": self.epoch + 1,

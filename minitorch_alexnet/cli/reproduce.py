@@ -8,7 +8,6 @@ from tqdm import tqdm
 from .. import data
 from ..errors import DataError, UserError
 from ..experiments import EXPERIMENTS, Experiment, find
-from ..experiments.experiment import Measure
 from ..experiments.report import PAGE, csv_text, difference, forecast, page, report
 from ..experiments.reproduction import Outcome, Reproduction
 from ..files import open_file, write_figure, write_text
@@ -91,11 +90,7 @@ def _list() -> None:
         say(f"{name:{width}}  {experiment.claim}")
         say(f"{'':{width}}  Section {experiment.section}; on {experiment.data}")
         for measure in experiment.measures:
-            say(f"{'':{width}}  {_compared(measure)}: {measure.paper}")
-
-
-def _compared(measure: Measure) -> str:
-    return f"{measure.name}, {measure.more} against {measure.less}"
+            say(f"{'':{width}}  {measure}: {measure.paper}")
 
 
 def _do_all(arguments) -> None:
@@ -170,7 +165,7 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
         _write(folder, outcome)
     for measure in experiment.measures:
         say(
-            f"{_compared(measure)}: {difference(outcome, measure)}; the paper: {measure.paper}."
+            f"{measure}: {difference(outcome, measure)}; the paper: {measure.paper}."
             f" Verdict: {outcome.verdict(measure)}."
         )
     say(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")

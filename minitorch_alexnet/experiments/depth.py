@@ -1,5 +1,6 @@
 """Section 3.5 and 7: does the net need each of its middle layers?"""
 
+from ..init import STANDARDIZED, he_after_norm
 from ..layers import Conv2d
 from .experiment import Experiment, fewer_errors
 from .rebuild import refitted
@@ -16,7 +17,7 @@ class Depth(Experiment):
     arms = (WHOLE, *(f"without {layer}" for layer in MIDDLE))
     measures = tuple(
         fewer_errors(
-            more=arm, less=WHOLE, paper="about 2 points of top-1", size=2.0, counts=0.5, spread=0.9
+            more=arm, less=WHOLE, paper="about 2 points of top-1", size=2.0, counts=1.0, spread=0.9
         )
         for arm in arms[1:]
     )
@@ -45,4 +46,5 @@ class Depth(Experiment):
                 )
             return node.layer
 
-        return refitted(net, change, training.seed)
+        first = {"conv4.weight": he_after_norm} if left_out == "conv3" else {}
+        return refitted(net, change, training.seed, STANDARDIZED | first)

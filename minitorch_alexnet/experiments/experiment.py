@@ -1,5 +1,6 @@
 """What an experiment is: arms that differ in one thing, and what is measured on each."""
 
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,10 +13,9 @@ from ..data import Data
 from ..data.arrays import ArrayDataset
 from ..data.image_folder import ImageFolder
 from ..device import Device
-from ..errors import UserError
+from ..errors import Diverged, UserError
 from ..evaluate import Evaluation, evaluate
-from ..graph import Graph, Node
-from ..layers import Layer
+from ..graph import Graph
 from ..run import build_net
 from ..streams import stream
 from ..train import Trainer
@@ -38,6 +38,7 @@ class Measure:
     spread: the standard deviation that differences (of ratios: logarithms) of pairs may have, for
             a forecast of what a number of pairs can tell
     ratio: compare by the ratio, as one does with durations
+    claimed: False where the paper does not say that it is so
     """
 
     key: str
@@ -50,6 +51,10 @@ class Measure:
     counts: float
     spread: float
     ratio: bool = False
+    claimed: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.more} against {self.less}"
 
 
 class Training(NamedTuple):
@@ -102,7 +107,9 @@ class Experiment:
     arms: the paper's way first;  nets: what is trained for each seed
     measures: the first decides the verdict
     data: the data set that it is for;  model: the net in words, where it is not the config's
-    pairs: seeds, if nobody says how many;  rates: to choose from, for each net by itself
+    pairs: seeds, if nobody says how many
+    rates: to choose from;  one_rate: for all nets, or each its own, where it changes what a rate is
+    score: what a trial is judged by, the less the better
     images, epochs: of a training, if no budget says otherwise;  tests: passes over the test set
     ours: what differs from the paper's own experiment
     """
@@ -116,6 +123,7 @@ class Experiment:
     ours: str
     data, model = "fashion-mnist", ""
     rates: tuple[float, ...] = (0.02, 0.04, 0.08)
+    one_rate, score = True, "error on held-out images, %"
     pairs, images, epochs, tests = 10, 10_000, 8, 1
 
     @property
@@ -137,23 +145,25 @@ class Experiment:
         return self.rates
 
     def rate(self, training: Training, results: dict[str, dict]) -> float:
-        """The trial's own, or that with the best median of its trials; one that failed is out."""
-        rates = self.rates_of(training.net)
-        return training.rate or min(rates, key=lambda rate: self._rank(training.net, rate, results))
+        """The trial's own; else the one whose trials were best in the median, on average over the
+        nets that share it. One at which any trial failed is out."""
+        nets = self.nets if self.one_rate else (training.net,)
 
-    def _rank(self, net: str, rate: float, results: dict) -> tuple[bool, float]:
+        def rank(rate):
+            found = [self.trials(net, rate, results) for net in nets]
+            return any(failed for _, failed in found), sum(score for score, _ in found)
+
+        return training.rate or min(self.rates_of(training.net), key=rank)
+
+    def trials(self, net: str, rate: float, results: dict[str, dict]) -> tuple[float, int]:
+        """The median of their scores, and how many failed."""
         trials = [results[str(Training(net, seed, rate))] for seed in TRIAL_SEEDS]
         numbers = [next(iter(trial.values())) for trial in trials]
-        return any(n["failed"] for n in numbers), statistics.median(n["score"] for n in numbers)
+        return statistics.median(n["score"] for n in numbers), sum(n["failed"] for n in numbers)
 
-    def trials_in_words(self, net: str, chosen: float, results: dict[str, dict]) -> str:
-        """What the trials of each rate came to, and which was chosen."""
-        told = []
-        for rate in self.rates_of(net):
-            failed, score = self._rank(net, rate, results)
-            told.append(f"{rate:g}: {score:.2f}" + " (one failed)" * failed)
-        edge = chosen in (min(self.rates_of(net)), max(self.rates_of(net)))
-        return f"{chosen:g}, of {', '.join(told)}" + "; the grid ends there" * edge
+    def trial_epochs(self, study: Study) -> int:
+        """Of a trial: half as many."""
+        return -(-study.epochs // 2)
 
     def prepared(self, data: Data) -> Data:
         """The images as the experiment's nets see them."""
@@ -163,7 +173,7 @@ class Experiment:
         """How a net is trained. Raises UserError where the images do not suit the experiment."""
         return Config(
             model=model_for(study.shape),
-            epochs=-(-study.epochs // 2) if training.trial else study.epochs,
+            epochs=self.trial_epochs(study) if training.trial else study.epochs,
             batch_size=64,
             lr=training.rate or self.rates_of(training.net)[0],
             seed=training.seed,
@@ -175,24 +185,19 @@ class Experiment:
         return (
             f"{self.model or c.model}, batches of {c.batch_size},"
             f" {self.rates_in_words(training.net)} ({c.schedule}),"
-            f" momentum {c.momentum:g}, weight decay {c.weight_decay:g}, dropout {c.dropout:g}"
+            f" momentum {c.momentum:g}, weight decay {c.weight_decay:g}"
+            + (f", dropout {c.dropout:g}" if c.dropout else "")
             + (", random parts and reflections" if c.augment else "")
             + (f", colour shifts of {c.colour_noise:g}" if c.colour_noise else "")
         )
 
     def rates_in_words(self, net: str) -> str:
         rates = ", ".join(f"{rate:g}" for rate in self.rates_of(net))
-        return f"the best of the rates {rates} by the median of {len(TRIAL_SEEDS)} shorter trials"
-
-    def change(self, node: Node, study: Study, arm: str) -> Layer | None:
-        """The layer in this node's place in that arm: see rebuild.rebuilt."""
-        return node.layer
+        return f"the best of the rates {rates} in the median of {len(TRIAL_SEEDS)} trials"
 
     def net(self, study: Study, training: Training) -> Graph:
-        """A fresh net; arms that differ by `change` alone start from one net."""
-        config = self.config(study, training)
-        start = build_net(config, study.train.num_classes, study.shape)
-        return rebuilt(start, lambda node: self.change(node, study, training.net))
+        """A fresh net; those of one seed start alike as far as they can."""
+        return build_net(self.config(study, training), study.train.num_classes, study.shape)
 
     def trainer(self, study: Study, training: Training) -> Trainer:
         config, net = self.config(study, training), self.net(study, training)
@@ -205,19 +210,22 @@ class Experiment:
 
         training: with its rate;  results: what `train` has returned before, by str(Training)
         """
-        start = sizes(trainer)
-        failed = False
+        start, diverged = {} if training.trial else sizes(trainer), False
         try:
             trainer.fit(on_step)
-        except UserError:  # the loss is not finite: the rate is too high
-            failed = True
+        except Diverged:
+            diverged = True
+        error = 100.0 if diverged else percent_wrong(trainer, study.validation)
+        told: dict = {"rate": training.rate, "failed": error > hardly_started(study)}
         if training.trial:
-            error = 100.0 if failed else percent_wrong(trainer, study.validation)
-            failed = failed or error > hardly_started(study)
-            return {training.net: {"score": error, "failed": failed, "rate": training.rate}}
-        told = {"rate": training.rate, "failed": failed, "start": start}
+            return {training.net: {"score": error, **told}}
+        if diverged:
+            decided = [training.net] if training.net in self.arms else self.arms
+            return {arm: {**as_guessing(study), **told, "start": start} for arm in decided}
+        few = study.train.subset(slice(HELD_OUT))
+        told |= {"train_error": percent_wrong(trainer, few), "start": start}
         arms = self.judge(trainer, study, training)
-        return {arm: numbers | told for arm, numbers in arms.items()}
+        return {arm: told | numbers for arm, numbers in arms.items()}
 
     def judge(self, trainer: Trainer, study: Study, training: Training) -> dict[str, dict]:
         """The numbers of a trained net, by arm."""
@@ -238,16 +246,25 @@ class Experiment:
         return ""
 
 
-def fewer_errors(
-    more: str, less: str, paper: str, size: float | None, counts: float, spread: float
-) -> Measure:
-    """The test error, of which the arm `more` has more according to the paper."""
-    return Measure("test_error", "test error", "%", more, less, paper, size, counts, spread)
+def fewer_errors(more: str, less: str, paper: str, size: float | None, **said) -> Measure:
+    """The test error, of which the arm `more` has more according to the paper.
+
+    said: counts, spread, and whatever else a Measure says
+    """
+    return Measure("test_error", "test error", "%", more, less, paper, size, **said)
 
 
 def hardly_started(study: Study) -> float:
     """The error, in percent, of a net that is about as good as a guess."""
     return AS_BAD_AS_GUESSING * 100 * (1 - 1 / study.train.num_classes)
+
+
+def as_guessing(study: Study) -> dict:
+    """Whatever is measured, of a net that diverged: the numbers of a guess."""
+    classes = study.train.num_classes
+    error = 100 * (1 - 1 / classes)
+    durations = {"epochs": study.epochs, "arrived": False}
+    return {"test_error": error, "test_loss": math.log(classes), "difference": 0.0, **durations}
 
 
 def judged(trainer: Trainer, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> Evaluation:

@@ -3,6 +3,7 @@
 from ..errors import ShapeError, UserError
 from ..layers import MaxPool2d
 from .experiment import Experiment, fewer_errors
+from .rebuild import rebuilt
 
 
 class Overlap(Experiment):
@@ -24,14 +25,16 @@ class Overlap(Experiment):
     ours = "All three pools change; their outputs keep their sizes, as in the paper."
     pairs = 18
 
-    def change(self, node, study, arm):
-        if arm == "2×2, stride 2" and isinstance(node.layer, MaxPool2d):
-            return MaxPool2d(2, stride=2)
-        return node.layer
-
     def net(self, study, training):
+        net = super().net(study, training)
+        if training.net == "3×3, stride 2":
+            return net
+
+        def change(node):
+            return MaxPool2d(2, stride=2) if isinstance(node.layer, MaxPool2d) else node.layer
+
         try:
-            return super().net(study, training)
+            return rebuilt(net, change)
         except ShapeError as error:
             raise UserError(
                 f"on images of {study.shape[-1]} pixels the two ways of pooling give outputs of"

@@ -8,7 +8,7 @@ import re
 import numpy as np
 
 from ..words import command, duration, printable
-from .experiment import Experiment, Measure
+from .experiment import TRIAL_SEEDS, Experiment, Measure
 from .reproduction import Outcome, Plan, could_see
 from .statistics import RULE
 
@@ -26,30 +26,54 @@ def report(outcome: Outcome) -> str:
             "",
             f"The paper, section {experiment.section}: {experiment.claim}",
             "",
-            f"**Verdict: {outcome.verdict(experiment.measures[0])}.**",
+            *(f"- {in_words(outcome, measure)}" for measure in experiment.measures),
             "",
             *_table(outcome),
             "",
             "![The arms, seed by seed](figure.png)",
             "",
             *_kernels(outcome),
+            "## How",
+            "",
             f"- Ours: {experiment.ours}",
             *(f"- Training, {nets}: {recipe}." for recipe, nets in _by_recipe(plan.recipe)),
-            *(f"- Rate, {net}: {said}." for net, said in outcome.chosen.items()),
             f"- Data: {markdown(plan.data)}; {plan.images:,} training images,"
             f" {plan.epochs} epochs at most, {outcome.test_images:,} test images.",
-            f"- Seeds: {plan.pairs}. The spread (±) is their standard deviation; the test images"
-            " are the same for all.",
+            f"- Seeds: {plan.pairs}. The spread (±) is their standard deviation.",
             *(f"- {line}" for line in [*_late(outcome), *experiment.remarks(outcome.rows)]),
-            *_start(outcome),
-            f"- The rule: {RULE}",
             f"- Time: {duration(outcome.seconds)} for {count - outcome.shared} trainings{shared};"
             f" {outcome.date}; {plan.versions}.",
-            *(f"- With: {_with(machine)}." for machine in outcome.made_with),
+            *(f"- With {_with(machine)}." for machine in outcome.made_with),
             f"- Again: {_code(_command(plan))}. Seed by seed: [results.csv](results.csv).",
+            "",
+            *_trials(outcome),
+            *_start(outcome),
+            "## The rule",
+            "",
+            *(f"- {line}" for line in RULE),
             "",
         ]
     )
+
+
+def in_words(outcome: Outcome, measure: Measure) -> str:
+    """A sentence: what was found, what the paper says, the verdict and what is left out."""
+    paper = f"The paper: {measure.paper}."
+    said = [f"**{outcome.verdict(measure)}**"]
+    if left_out := outcome.leaves_out(measure):
+        said.append(f"the interval says: {', '.join(left_out)}")
+    return (
+        f"{measure.name[0].upper()}{measure.name[1:]}, {measure.more} against {measure.less}:"
+        f" {difference(outcome, measure)}{_share(outcome, measure)}. {paper} {'; '.join(said)}."
+    )
+
+
+def _share(outcome: Outcome, measure: Measure) -> str:
+    """How large a part of the errors a difference is."""
+    if measure.ratio or not measure.key.endswith("error"):
+        return ""
+    more, less = (values.mean() for values in outcome.values(measure))
+    return f", {100 * (more - less) / more:.1f} % of the errors".replace("-", "−") if more else ""
 
 
 def _command(plan: Plan) -> str:
@@ -60,19 +84,36 @@ def _command(plan: Plan) -> str:
 
 def _table(outcome: Outcome) -> list[str]:
     lines = [
-        "| | less of it | more of it | difference, 95 % interval | could have seen | counts from"
-        " | the paper | verdict |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | less, says the paper | more | difference, 95 % interval | counts from | would have"
+        " been noticed from | verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
     for measure in outcome.experiment.measures:
-        more, less = (_spread(values) for values in outcome.values(measure))
+        more, less = (_spread(outcome, measure, side) for side in (0, 1))
         lines.append(
             f"| {_with_unit(measure)} | {measure.less}: {less} | {measure.more}: {more} |"
-            f" {difference(outcome, measure)} | {seen(outcome, measure)} |"
-            f" {measure.counts:g} {_units(measure)} | {measure.paper} |"
-            f" {outcome.verdict(measure)} |"
+            f" {difference(outcome, measure)} | {measure.counts:g} {_units(measure)} |"
+            f" {seen(outcome, measure)} | {outcome.verdict(measure)} |"
         )
     return lines
+
+
+def _trials(outcome: Outcome) -> list[str]:
+    """A table of the rates that were tried."""
+    return [
+        "## The rates that were tried",
+        "",
+        f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}.",
+        "",
+        "| | rate | median | failed | |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row['net']} | {row['rate']:g} | {row['score']:.2f} | {row['failed'] or ''} |"
+            f" {'chosen' if row['chosen'] else ''} |"
+            for row in outcome.trials
+        ),
+        "",
+    ]
 
 
 def _late(outcome: Outcome) -> list[str]:
@@ -85,7 +126,7 @@ def _late(outcome: Outcome) -> list[str]:
         if late:
             lines.append(f"{arm}: {late} of {len(rows)} did not arrive, and count as later.")
         if failed:
-            lines.append(f"{arm}: {failed} of {len(rows)} failed (a loss that is not finite).")
+            lines.append(f"{arm}: {failed} of {len(rows)} were no better than a guess.")
     return lines
 
 
@@ -97,7 +138,9 @@ def _start(outcome: Outcome) -> list[str]:
         return []
     layers = dict.fromkeys(layer for start in sizes.values() for layer in start)
     return [
-        "- At the start, seed 0: the root mean square of what each layer reads / of its weight's"
+        "## At the start",
+        "",
+        "Seed 0, the first batch: the root mean square of what a layer reads / of its weight's"
         " gradient.",
         "",
         f"| | {' | '.join(sizes)} |",
@@ -136,7 +179,16 @@ def _with_unit(measure: Measure) -> str:
     return f"{measure.name}, {measure.unit}" if measure.unit else measure.name
 
 
-def _spread(values) -> str:
+def _spread(outcome: Outcome, measure: Measure, side: int) -> str:
+    """Mean and standard deviation; of durations the median, and from where to where."""
+    values, arrived = outcome.values(measure)[side], outcome.arrived(measure)[side]
+    if measure.ratio:
+        ends = [
+            f"{value:.1f}{'' if came else ' or more'}"
+            for value, came in zip(values, arrived, strict=True)
+        ]
+        order = np.argsort(values, kind="stable")
+        return f"{np.median(values):.1f} ({ends[order[0]]} to {ends[order[-1]]})"
     deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
     return f"{values.mean():.2f}{deviation}"
 
@@ -156,16 +208,15 @@ def seen(outcome: Outcome, measure: Measure) -> str:
     """The effect that the design could have seen, by the spread that was found."""
     found = outcome.effect(measure).seen
     if not math.isfinite(found):
-        return "none"
+        return "not known"
     return f"{_number(math.exp(found) if measure.ratio else found)} {_units(measure)}"
 
 
 def forecast(measure: Measure, pairs: int) -> str:
     """What counts, and what so many pairs can show, before the first training."""
     told, units = could_see(measure, pairs), _units(measure)
-    compared = f"{measure.name}, {measure.more} against {measure.less}"
-    shown = f"would show {_number(told)}" if math.isfinite(told) else "show nothing"
-    return f"{compared}: {measure.counts:g} {units} count; {pairs} pairs {shown} (4 times in 5)"
+    shown = f"would show {_number(told)}" if math.isfinite(told) else "cannot tell anything"
+    return f"{measure}: {measure.counts:g} {units} count; {pairs} pairs {shown} (4 times in 5)"
 
 
 def _number(value: float) -> str:
@@ -214,7 +265,7 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
         "",
         f"{duration(seconds)} of training in all; {versions}.",
         "",
-        "| | claim | the paper | here, 95 % interval | could have seen | verdict |",
+        "| | claim | the paper | here, 95 % interval | would have been noticed from | verdict |",
         "|---|---|---|---|---|---|",
     ]
     for outcome in outcomes:
@@ -222,12 +273,14 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
         where = f"{markdown(plan.data)}, {plan.pairs} seeds"
         head = f"[{experiment.title}]({experiment.name}/report.md), {where} | {experiment.claim}"
         for measure in experiment.measures:
-            what = measure.name if measure.ratio else f"{measure.name}, {measure.more}"
             lines.append(
-                f"| {head} | {what}: {measure.paper} | {difference(outcome, measure)} |"
+                f"| {head} | {measure}: {measure.paper} | {difference(outcome, measure)} |"
                 f" {seen(outcome, measure)} | {outcome.verdict(measure)} |"
             )
             head = " | "  # said once
-    lines += ["", f"- The rule: {RULE}"]
+    lines += ["", *(f"- {line}" for line in RULE)]
+    lines += [
+        "- Of twenty such intervals one is expected to miss its truth; some here share an arm.",
+    ]
     lines += [f"- Left out: {e.title}. Reason: {markdown(why)}." for e, why in left_out.items()]
     return "\n".join(lines) + "\n"

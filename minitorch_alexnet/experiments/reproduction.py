@@ -22,11 +22,11 @@ from ..machine import made_with
 from ..processes import ALONE, Processes
 from ..train import Trainer
 from .experiment import Experiment, Measure, Study, Training, available
-from .statistics import Effect, mean_effect, mean_seen, median_effect, median_seen
+from .statistics import AGREES, UNCLEAR, Effect, mean_effect, mean_seen, median_effect, median_seen
 
 MOST_SEEDS, MOST_MINUTES = 1000, 366 * 24 * 60
 FEWEST = 100  # images to learn from: a budget for less is refused
-FEW_PAIRS = 3  # a budget that buys fewer whole ones buys so many shorter ones
+FEW_PAIRS = 6  # a budget that buys fewer whole ones buys so many shorter ones
 RESULT = {"seconds", "date", "made_with", "identity", "arms", "sha256"}
 
 
@@ -59,7 +59,7 @@ class Outcome:
     """What a finished experiment has found.
 
     rows: {"arm": …, "seed": …, and numbers by name, among them each measure's}
-    chosen: of each net its rate, and the trials' scores by rate
+    trials: a row a net and rate, {"net", "rate", "score", "failed", "chosen"}
     made_with: each combination that trainings were made with, once
     seconds: that its own trainings took;  shared: how many were another experiment's
     date: of the last one
@@ -71,7 +71,7 @@ class Outcome:
     rows: list[dict]
     seconds: float
     date: str
-    chosen: dict[str, str]
+    trials: list[dict]
     made_with: list[dict[str, str]]
     shared: int
 
@@ -100,11 +100,23 @@ class Outcome:
         )
 
     def verdict(self, measure: Measure) -> str:
-        """One of four words."""
-        counts, paper = measure.counts, measure.size
-        if measure.ratio:
-            counts, paper = math.log(counts), paper and math.log(paper)
-        return self.effect(measure).verdict(counts, paper)
+        """One of four words; which arm has more of what the paper does not speak of."""
+        found = self.effect(measure).verdict(*_sizes(measure))
+        if measure.claimed or found == UNCLEAR:
+            return found
+        return f"more: {measure.more if found == AGREES else measure.less}"
+
+    def leaves_out(self, measure: Measure) -> list[str]:
+        """What the interval says besides."""
+        return self.effect(measure).leaves_out(*_sizes(measure))
+
+
+def _sizes(measure: Measure) -> tuple[float, float | None]:
+    """What counts and what the paper found, as the effect is: logarithms of ratios."""
+    counts, paper = measure.counts, measure.size
+    if measure.ratio:
+        return math.log(counts), paper and math.log(paper)
+    return counts, paper
 
 
 def could_see(measure: Measure, pairs: int) -> float:
@@ -120,7 +132,7 @@ class Reproduction:
 
     seeds: 0 … seeds-1, each trained in all arms; default: the experiment's own number
     budget: minutes for all trainings together; default: as long as they take. Without seeds it
-            buys pairs of whole trainings, or, if not three of them, three pairs on fewer images;
+            buys pairs of whole trainings, or, if not six of them, six pairs on fewer images;
             with seeds it buys images, and then epochs
     processes: those that share the trainings out. Each makes its Reproduction, with the same
                arguments; the first one alone writes
@@ -159,9 +171,9 @@ class Reproduction:
             "data": Path(data.name).name,  # of a folder; where it stands may change
             "fingerprint": _fingerprint(data),
             "seeds": seeds,
-            "budget": budget,
+            "budget": budget and float(budget),
             "recipe": {net: experiment.recipe(study, Training(net, 0)) for net in experiment.nets},
-            "counts": {_between(m): m.counts for m in experiment.measures},
+            "counts": {str(m): m.counts for m in experiment.measures},
             "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
             f" Python {platform.python_version()}",
         }
@@ -219,10 +231,17 @@ class Reproduction:
         training = training._replace(rate=self.experiment.rate(training, before))
         trainer = self.experiment.trainer(self.study, training)
         identity = self._identity(training, trainer)
-        result = shelf.get(identity) or self._train(training, trainer, before, on_step)
-        if len(result["arms"]) == 1:  # another experiment may call it by another name
-            result["arms"] = {training.net: next(iter(result["arms"].values()))}
-        result["identity"] = identity
+        if identity in shelf:
+            arms = shelf[identity]["arms"]
+            if len(arms) == 1:  # another experiment may call it by another name
+                arms = {training.net: next(iter(arms.values()))}
+            taken = self._signed(training, shelf[identity] | {"arms": arms})
+            if self._is_ours(taken, training):
+                return taken
+        done = self._train(training, trainer, before, on_step)
+        return self._signed(training, done | {"identity": identity})
+
+    def _signed(self, training: Training, result: dict) -> dict:
         return result | {"sha256": _digest(asdict(self.plan), str(training), result)}
 
     def _train(self, training: Training, trainer: Trainer, before: dict, on_step) -> dict:
@@ -244,7 +263,7 @@ class Reproduction:
         }
 
     def _identity(self, training: Training, trainer: Trainer) -> str:
-        """Of all that decides a training's numbers, but the machine and the code."""
+        """Of all that decides a training's numbers: two alike need be done once."""
         weights = hashlib.sha256()
         for name, array in trainer.net.state_dict().items():
             weights.update(name.encode() + array.tobytes())
@@ -256,13 +275,15 @@ class Reproduction:
             [self.plan.fingerprint, self.plan.images, self.plan.epochs, self.plan.versions],
             [self.experiment.train.__qualname__, self.experiment.judge.__qualname__],
             training.trial,
+            {name: value for name, value in made_with().items() if name != "threads"},
         )
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _shelf(self) -> dict[str, dict]:
         """What the experiments beside this one have done, by identity."""
         found: dict[str, dict] = {}
-        for folder in sorted(self.folder.absolute().parent.iterdir()):
+        for path in self.folder.absolute().parent.glob("*/results.json"):
+            folder = path.parent
             if folder == self.folder.absolute():
                 continue
             try:
@@ -288,7 +309,8 @@ class Reproduction:
             for arm, numbers in result["arms"].items()
         ]
         own = [result for result in results.values() if "from" not in result]
-        with_what = {json.dumps(result["made_with"]): result["made_with"] for result in own}
+        made = [result["made_with"] for result in results.values()]
+        with_what = {json.dumps(machine): machine for machine in made}
         return Outcome(
             self.experiment,
             self.plan,
@@ -296,16 +318,22 @@ class Reproduction:
             rows,
             seconds=sum(result["seconds"] for result in own),
             date=max(result["date"] for result in results.values()),
-            chosen={net: self._chosen(net) for net in self.experiment.nets},
+            trials=self._trials(),
             made_with=list(with_what.values()),
             shared=len(results) - len(own),
         )
 
-    def _chosen(self, net: str) -> str:
-        """The rate, and what the trials of all rates came to, in words."""
+    def _trials(self) -> list[dict]:
+        """What was tried, and which rate each net was given."""
         arms = {name: result["arms"] for name, result in self.results.items()}
-        rate = self.experiment.rate(Training(net, 0), arms)
-        return self.experiment.trials_in_words(net, rate, arms)
+        rows = []
+        for net in self.experiment.nets:
+            chosen = self.experiment.rate(Training(net, 0), arms)
+            for rate in sorted(self.experiment.rates_of(net)):
+                score, failed = self.experiment.trials(net, rate, arms)
+                row = {"net": net, "rate": rate, "score": score, "failed": failed}
+                rows.append(row | {"chosen": rate == chosen})
+        return rows
 
     # ---- what is kept -------------------------------------------------------------------------
 
@@ -419,9 +447,11 @@ class Reproduction:
             seconds[net] = whole / (usual.epochs * (len(usual.train) + watching))
 
         def of_each(pairs):
-            """An image's seconds in all trainings together."""
+            """An image's seconds in all trainings together; a trial is shorter."""
+            short = self.experiment.trial_epochs(usual) / usual.epochs
             trainings = self.experiment.trainings(pairs)
-            return sum(seconds[training.net] for training in trainings) / self.processes.size
+            total = sum(seconds[t.net] * (short if t.trial else 1) for t in trainings)
+            return total / self.processes.size
 
         if not seeds:
             whole = usual.epochs * (len(usual.train) + watching) + testing
@@ -443,10 +473,6 @@ class Reproduction:
         return seeds, images, usual.epochs
 
 
-def _between(measure: Measure) -> str:
-    return f"{measure.name}: {measure.more} against {measure.less}"
-
-
 def _digest(plan: dict, training: str, result: dict) -> str:
     """Of the plan, the training and its result: a number that changed on disk is found."""
     said = {name: value for name, value in result.items() if name != "sha256"}
@@ -466,8 +492,9 @@ def _is_date(found) -> bool:
 
 
 def _fingerprint(data: Data) -> str:
-    """Of the classes, the labels and what the training images are like."""
-    parts = (data.train.labels, data.test.labels, np.asarray(data.train.mean, np.float32))
+    """Of the classes, the labels, what the training images are like, and some test images."""
+    some = np.asarray(data.test.images[:100])
+    parts = (data.train.labels, data.test.labels, np.asarray(data.train.mean, np.float32), some)
     found = hashlib.sha256(json.dumps(list(data.train.class_names)).encode())
     for part in parts:
         found.update(part.tobytes())

@@ -26,16 +26,21 @@ T80 = (
 AGREES, SMALLER = "agrees", "there, but smaller than the paper's"
 OPPOSITE, UNCLEAR = "the opposite", "cannot tell"
 RULE = (
-    "For each seed the arms share what they can: starting weights, batches and dropout's masks, or"
-    " the whole net. Their difference is taken in the direction that the paper claims, so that"
-    " above 0 (of ratios: above 1) the paper is right. From the differences of all seeds comes a"
-    " 95 % interval: Student's of their mean, or of ratios that of their median, for which a"
-    " training that never arrived counts as later than any that did. What difference counts was"
-    " said before the first training."
-    " Interval wholly above, reaching the paper's number, and its middle a difference that counts:"
-    f" {AGREES}. Wholly above otherwise: {SMALLER}. Wholly below, and its middle one that counts:"
-    f" {OPPOSITE}. Else: {UNCLEAR}. What the design could have seen is the difference of which"
-    " four of five repetitions would give an interval above 0, by the spread that was found."
+    "For each seed the arms share what they can: starting weights, batches, dropout's masks. Their"
+    " difference is taken in the direction that the paper claims: above 0 (of ratios: above 1) the"
+    " paper is right.",
+    "From the differences of all seeds comes a 95 % interval: Student's, of their mean; of ratios"
+    " the one by signs, of their median, in which a training that never arrived is later than any"
+    " that did.",
+    "An interval above 0 that does not reach the paper's number is called"
+    f" *{SMALLER}*; one that does, or where there is no number, *{AGREES}*, if its middle is at"
+    " least the smallest difference that counts, which was said before the first training. An"
+    f" interval below 0 whose middle counts is *{OPPOSITE}*. All else is *{UNCLEAR}*; what such an"
+    " interval leaves out is said beside it.",
+    "The smallest difference that we would have noticed is the one that four of five repetitions"
+    " would find, by the spread that was found.",
+    "The learning rates, the training images and the test images are the same for all seeds: what"
+    " others would change is not in the interval.",
 )
 
 
@@ -54,10 +59,20 @@ class Effect:
 
     def verdict(self, counts: float, paper: float | None = None) -> str:
         """counts: the smallest difference that does;  paper: the paper's, if it gives one"""
-        if self.low > 0:
-            whole = self.middle >= counts and (paper is None or self.high >= paper)
-            return AGREES if whole else SMALLER
+        if self.low > 0 and paper is not None and self.high < paper:
+            return SMALLER
+        if self.low > 0 and self.middle >= counts:
+            return AGREES
         return OPPOSITE if self.high < 0 and self.middle <= -counts else UNCLEAR
+
+    def leaves_out(self, counts: float, paper: float | None = None) -> list[str]:
+        """What the interval says besides: sentences' ends."""
+        said = []
+        if paper is not None and self.high < paper:
+            said.append("less than the paper's")
+        if -counts < self.low and self.high < counts:
+            said.append("no difference that counts")
+        return said
 
 
 def mean_effect(differences: ArrayLike) -> Effect:
@@ -91,7 +106,7 @@ def median_effect(lows: ArrayLike, highs: ArrayLike) -> Effect:
     The median's interval by signs: from the k-th smallest low to the k-th largest high, with the
     largest k for which fewer than k of n tosses of a coin are heads once in forty times at most.
     Below six pairs there is none. Of a difference known on one side alone, that end stands for it
-    in the middle and in the spread.
+    in the middle.
     """
     low, high = np.sort(np.asarray(lows, float)), np.sort(np.asarray(highs, float))
     known = np.where(np.isfinite(lows), lows, highs)
@@ -100,8 +115,9 @@ def median_effect(lows: ArrayLike, highs: ArrayLike) -> Effect:
     middle = float(np.median(known))
     if not k:
         return Effect(middle, -math.inf, math.inf)
-    deviation = float(known.std(ddof=1))
-    return Effect(middle, float(low[k - 1]), float(high[n - k]), median_seen(deviation, n))
+    exact = np.array_equal(low, high)  # else nobody knows how they spread
+    seen = median_seen(float(known.std(ddof=1)), n) if exact else math.inf
+    return Effect(middle, float(low[k - 1]), float(high[n - k]), seen)
 
 
 def median_seen(deviation: float, pairs: int) -> float:

@@ -26,7 +26,13 @@ class TwoDevices(Experiment):
             spread=0.4,
         ),
         fewer_errors(
-            more=EQUAL, less=TWO, paper="no number: not tried", size=None, counts=0.3, spread=0.4
+            more=EQUAL,
+            less=TWO,
+            paper="not tried",
+            size=None,
+            counts=0.3,
+            spread=0.4,
+            claimed=False,
         ),
     )
     ours = (
