@@ -1,5 +1,6 @@
 """What a training's last digits depend on besides its plan: the code, the BLAS, the processor."""
 
+import functools
 import platform
 import subprocess
 from pathlib import Path
@@ -20,6 +21,7 @@ def made_with() -> dict[str, str]:
     }
 
 
+@functools.cache  # of the code as it was read
 def commit() -> str:
     """The checkout's, "and changes" if it has any; "none" of an installed package."""
     here = Path(__file__).parent

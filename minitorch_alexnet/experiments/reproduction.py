@@ -419,9 +419,12 @@ class Reproduction:
             seconds[net] = whole / (usual.epochs * (len(usual.train) + watching))
 
         def of_each(pairs):
-            """An image's seconds in all trainings together."""
-            trainings = self.experiment.trainings(pairs)
-            return sum(seconds[training.net] for training in trainings) / self.processes.size
+            """An image's seconds in all trainings together; a trial has fewer epochs."""
+            epochs = [
+                seconds[training.net] * self.experiment.config(usual, training).epochs
+                for training in self.experiment.trainings(pairs)
+            ]
+            return sum(epochs) / usual.epochs / self.processes.size
 
         if not seeds:
             whole = usual.epochs * (len(usual.train) + watching) + testing
@@ -437,7 +440,7 @@ class Reproduction:
             needed = of_each(seeds) * (usual.epochs * (least + watching) + testing) / 60
             raise UserError(
                 f"{self.experiment.name}: a budget of {budget / 60:g} minutes is too small for"
-                f" {len(self.experiment.trainings(seeds))} trainings; {needed:.2g} would do for"
+                f" {len(self.experiment.trainings(seeds))} trainings; {1.05 * needed:.2g} would do for"
                 f" {least} images"
             )
         return seeds, images, usual.epochs
