@@ -86,6 +86,7 @@ def experiment(folder):
     """relu-vs-tanh, which tries rates first, on a few images."""
     small = find("relu-vs-tanh")
     small.images, small.epochs = 60, 1
+    small.rates_of = lambda net: (0.01,)
     noise = Data("noise", silhouettes.load("train", count=80), silhouettes.load("test", count=30))
     Reproduction(small, noise, folder, seeds=2, processes=processes()).go()
 

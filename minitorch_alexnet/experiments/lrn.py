@@ -1,8 +1,9 @@
 """Section 3.3: does local response normalisation lower the test error?"""
 
 from dataclasses import replace
+from functools import partial
 
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..layers import Layer, LocalResponseNorm
 from ..train import Trainer
 from .experiment import Experiment, fewer_errors, rms
@@ -66,16 +67,17 @@ def in_units(layer: Layer, deviation: float) -> Layer:
 def dividing_by_constants(net: Graph, images) -> Graph:
     """Each LRN divides by k^β alone, so that the root mean square of its output is as before."""
     norms = [n for n in net.nodes.values() if isinstance(n.layer, LocalResponseNorm)]
-    names = {name for node in norms for name in (node.name, *node.sources)}
-    _, kept = net.forward(images, train=False, keep=tuple(names))
-    sizes = {name: rms(signals) or 1.0 for name, signals in kept.items()}
-    divisors = {node.name: sizes[node.sources[0]] / sizes[node.name] for node in norms}
+    _, kept = net.forward(images, train=False, keep=tuple(norm.name for norm in norms))
+    wanted = {name: rms(signals) or 1.0 for name, signals in kept.items()}
+    for norm in norms:  # in order: what the second reads hangs on what the first divides by
+        _, kept = net.forward(images, train=False, keep=norm.sources)
+        divisor = (rms(kept[norm.sources[0]]) or 1.0) / wanted[norm.name]
+        old = norm.layer
+        new = LocalResponseNorm(old.size, 0.0, old.beta, divisor ** (1 / old.beta))
+        net = rebuilt(net, partial(_put, norm.name, new))
+    return net
 
-    def change(node):
-        if node.name not in divisors:
-            return node.layer
-        layer = node.layer
-        k = divisors[node.name] ** (1 / layer.beta)
-        return LocalResponseNorm(layer.size, 0.0, layer.beta, k)
 
-    return rebuilt(net, change)
+def _put(name: str, new: Layer, node: Node) -> Layer:
+    """The new layer where a node has that name, the node's own elsewhere."""
+    return new if node.name == name else node.layer

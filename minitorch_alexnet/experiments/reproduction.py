@@ -465,6 +465,7 @@ class Reproduction:
             return seeds, most, int(room / (most + watching))
         if images < (least := min(FEWEST, most)):
             needed = of_each(seeds) * (usual.epochs * (least + watching) + testing) / 60
+            needed *= 1.05  # said with two digits it is enough
             raise UserError(
                 f"{self.experiment.name}: a budget of {budget / 60:g} minutes is too small for"
                 f" {len(self.experiment.trainings(seeds))} trainings; {needed:.2g} would do for"

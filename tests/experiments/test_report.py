@@ -9,12 +9,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 from minitorch_alexnet import viz
+from minitorch_alexnet.data import DATASETS
 from minitorch_alexnet.experiments import EXPERIMENTS, find
-from minitorch_alexnet.experiments.report import csv_text, difference, page, report
+from minitorch_alexnet.experiments.report import csv_text, difference, forecast, page, report, seen
 from minitorch_alexnet.experiments.reproduction import Outcome, Plan
-from minitorch_alexnet.experiments.statistics import RULE
+from minitorch_alexnet.experiments.statistics import RULE, median_seen
+from minitorch_alexnet.viz.figure import COLOURS
 from minitorch_alexnet.words import printable
 
 
@@ -26,7 +29,10 @@ def plan_of(experiment, seeds=3):
         seeds=seeds,
         budget=None,
         recipe=dict.fromkeys(experiment.nets, "gently"),
+        counts={},
         versions="version 1",
+        made_with={},
+        pairs=seeds,
         images=12_345,
         epochs=7,
     )
@@ -45,7 +51,17 @@ def outcome_of(name, numbers, seeds=3, **more):
         for seed in range(seeds)
         for side, arm in enumerate(experiment.arms)
     ]
-    return Outcome(experiment, plan_of(experiment, seeds), 1000, rows, 754.0, "2012-12-03")
+    return Outcome(
+        experiment,
+        plan_of(experiment, seeds),
+        1000,
+        rows,
+        754.0,
+        "2012-12-03",
+        chosen=dict.fromkeys(experiment.nets, "0.02, of 0.02: 31.00"),
+        made_with=[{"commit": "0123", "blas": "openblas 0.3 (Zen)", "cpu": "a CPU"}],
+        shared=0,
+    )
 
 
 @pytest.fixture
@@ -57,10 +73,23 @@ def lrn():
 def dropout():
     numbers = {
         "test_error": ([10, 11, 12], [13, 14.5, 16]),
+        "test_loss": ([0.5, 0.6, 0.7], [0.6, 0.69, 0.78]),
         "gap": ([5, 6, 7], [9, 8, 7]),
         "epochs": ([20, 40, 30], [10, 20, 15]),
     }
     return outcome_of("dropout", numbers)
+
+
+@pytest.fixture
+def six():
+    """Six pairs, in which the first arm is two to four times as slow and in the last never came."""
+    epochs = [20, 30, 40, 40, 80, 60], [10, 10, 10, 20, 20, 20]
+    numbers = {"test_error": ([10] * 6, [11] * 6), "test_loss": ([1] * 6, [1] * 6), "gap": epochs}
+    outcome = outcome_of("dropout", {**numbers, "epochs": epochs}, 6)
+    for row in outcome.rows:
+        row["arrived"] = (row["arm"], row["seed"]) != ("dropout 0.5", 5)
+        row["failed"] = row["arm"] == "without" and row["seed"] < 2
+    return outcome
 
 
 def test_the_report_repeats_the_budget(lrn):
@@ -69,15 +98,19 @@ def test_the_report_repeats_the_budget(lrn):
 
 
 def test_the_report_says_all_that_one_has_to_know(lrn):
+    count = len(lrn.experiment.trainings(3))  # with the trials
     text = report(lrn)
     assert text.startswith("# Local response normalisation\n")
     assert len(text.splitlines()) < 40
+    assert "| | less of it | more of it | difference, 95 % interval | could have seen |" in text
     for part in (
         "section 3.3",
         lrn.experiment.claim,
-        "**Verdict: too small to tell.**",
-        "| | with LRN | without | difference, 95 % interval | the paper | verdict |",
-        "| test error, % | 12.00 ± 1.00 | 14.00 ± 2.00 | 2.00 [−0.48, 4.48] points | 1.4 points of",
+        "**Verdict: cannot tell.**",
+        "| test error, % | with LRN: 12.00 ± 1.00 | without: 14.00 ± 2.00 | 2.00 [−0.48, 4.48]"
+        " points | 3.10 points | 0.5 points | 2 points on CIFAR-10",  # (4.303 + 1.061) / √3
+        "- Rate, with LRN: 0.02, of 0.02: 31.00.",
+        "- With: commit 0123, blas openblas 0.3 (Zen), cpu a CPU.",
         "(figure.png)",
         "(results.csv)",
         "garments; 12,345 training images, 7 epochs at most, 1,000 test images",
@@ -85,7 +118,7 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "Again: `minitorch-alexnet reproduce lrn --data garments --seeds 3`.",
         "- Training, with LRN and without: gently.",
         RULE,
-        "13 minutes for 6 trainings; 2012-12-03; version 1",
+        f"13 minutes for {count} trainings; 2012-12-03; version 1",
     ):
         assert part in text
     assert text.count("gently") == 1  # both arms are trained in one way
@@ -98,31 +131,87 @@ def test_arms_with_recipes_of_their_own_each_say_it(lrn):
     assert "- Training, without: roughly." in text
 
 
-def test_differences_in_words(lrn, dropout):
-    gap, error, epochs = dropout.experiment.measures
+def test_what_others_have_done_is_said(lrn):
+    count = len(lrn.experiment.trainings(3))
+    text = report(replace(lrn, shared=4, made_with=[{"commit": "a"}, {"commit": "b"}]))
+    assert f"13 minutes for {count - 4} trainings, and 4 more of other experiments;" in text
+    assert "- With: commit a.\n- With: commit b.\n" in text
+    assert "other experiments" not in report(lrn)
+
+
+def test_who_came_late_or_failed_is_said(six, lrn):
+    text = report(six)
+    assert "- dropout 0.5: 1 of 6 did not arrive, and count as later.\n" in text
+    assert "- without: 2 of 6 failed (a loss that is not finite).\n" in text
+    assert text.count("did not arrive") == text.count(" failed (") == 1
+    assert "did not arrive" not in report(lrn)
+    assert " failed (" not in report(lrn)
+
+
+def test_the_start_is_told_by_layer_and_arm(lrn):
+    for row in lrn.rows:
+        size = {"with LRN": 1.0, "without": 2.0}[row["arm"]] + row["seed"]
+        row["start"] = {"conv1": [size, 0.0012345], "fc4": [0.5, 0.25]}
+    lines = report(lrn).splitlines()
+    place = lines.index("| | with LRN | without |")
+    assert lines[place + 1 : place + 4] == [
+        "|---|---|---|",
+        "| conv1 | 1 / 0.0012 | 2 / 0.0012 |",
+        "| fc4 | 0.5 / 0.25 | 0.5 / 0.25 |",
+    ]
+    del lrn.rows[1]["start"]["fc4"]  # an arm without that layer
+    assert "| fc4 | 0.5 / 0.25 |  |" in report(lrn)
+    one_net = outcome_of("ten-crop", {"test_error": ([1, 2, 3], [2, 3, 4])}, start={"a": [1, 1]})
+    assert "At the start" not in report(one_net)
+
+
+def test_differences_in_words(lrn, dropout, six):
+    error, loss, epochs = dropout.experiment.measures
     assert difference(lrn, lrn.experiment.measures[0]) == "2.00 [−0.48, 4.48] points"
     assert difference(dropout, error) == "3.50 [2.26, 4.74] points"
-    assert difference(dropout, gap) == "2.00 [−2.97, 6.97] points"
-    assert difference(dropout, epochs) == "2.00 [2.00, 2.00] times"
+    assert difference(dropout, loss) == "0.09 [0.07, 0.11] nats"
+    assert difference(dropout, epochs) == "2.00 times"  # three pairs have no median's interval
+    assert difference(six, epochs) == "3.00 [2.00, ∞] times"
+    assert (seen(dropout, epochs), seen(six, error)) == ("none", "0.00 points")
+    deviation = np.std(np.log([2, 3, 4, 2, 4, 3]), ddof=1)
+    assert seen(six, epochs) == f"{np.exp(median_seen(deviation, 6)):.2f} times"
 
 
-def test_each_measure_has_its_verdict(dropout):
-    lines = [line for line in report(dropout).splitlines() if line.startswith("| ")]
-    assert [line.split("|")[-2].strip() for line in lines[1:]] == [
-        "too small to tell",
-        "agrees",
-        "agrees",
-    ]
+def test_the_forecast_says_what_counts_and_what_can_be_shown():
+    error, _, epochs = find("dropout").measures
+    # (2.262 + 0.883) · 0.7 / √10
+    assert forecast(error, 10) == (
+        "test error, without against dropout 0.5: 0.5 points count; 10 pairs would show 0.70 (4"
+        " times in 5)"
+    )
+    assert forecast(error, 1).endswith("1 pairs show nothing (4 times in 5)")
+    shown = np.exp(median_seen(0.4, 10))
+    assert f"1.25 times count; 10 pairs would show {shown:.2f}" in forecast(epochs, 10)
+
+
+def test_each_measure_has_its_verdict(dropout, six):
+    def verdicts(outcome):
+        lines = [line for line in report(outcome).splitlines() if line.startswith("| ")]
+        return [line.split("|")[-2].strip() for line in lines[1:]]
+
+    assert verdicts(dropout) == ["agrees", "agrees", "cannot tell"]
+    assert verdicts(six) == ["agrees", "cannot tell", "agrees"]
+    smaller = outcome_of("lrn", {"test_error": ([10] * 3, [10.9, 11.0, 11.1])})
+    assert "**Verdict: there, but smaller than the paper's.**" in report(smaller)
+    opposite = outcome_of("lrn", {"test_error": ([10.9, 11.0, 11.1], [10] * 3)})
+    assert "**Verdict: the opposite.**" in report(opposite)
 
 
 def test_one_seed_has_neither_spread_nor_interval():
     text = report(outcome_of("lrn", {"test_error": ([11], [12])}, seeds=1))
-    assert "| test error, % | 11.00 | 12.00 | 1.00 points |" in text
-    assert "too small to tell" in text
+    assert "| test error, % | with LRN: 11.00 | without: 12.00 | 1.00 points | none |" in text
+    assert "**Verdict: cannot tell.**" in text
 
 
 def test_the_csv_has_a_row_an_arm_and_seed():
-    outcome = outcome_of("lrn", {"test_error": ([11, 12], [12, 14])}, 2, extra=5, curve=[[0, 1]])
+    outcome = outcome_of(
+        "lrn", {"test_error": ([11, 12], [12, 14])}, 2, extra=5, curve=[[0, 1]], start={}
+    )
     rows = list(csv.DictReader(io.StringIO(csv_text(outcome))))
     assert rows == [
         {"arm": "with LRN", "seed": "0", "test_error": "11", "extra": "5"},
@@ -134,12 +223,13 @@ def test_the_csv_has_a_row_an_arm_and_seed():
 
 def test_the_page_of_all(lrn, dropout):
     text = page([lrn, dropout], {find("pca-colour"): "these images are grey"})
-    assert "On garments, 3 seeds, 25 minutes in all; version 1." in text
-    assert "| [Local response normalisation](lrn/report.md) | " in text
-    assert "| 2.00 [−0.48, 4.48] points | too small to tell |" in text
-    assert "| [Dropout](dropout/report.md) | " in text
+    assert "25 minutes of training in all; version 1." in text
+    assert "| [Local response normalisation](lrn/report.md), garments, 3 seeds | " in text
+    assert "| test error, without: 2 points on CIFAR-10" in text
+    assert "| 2.00 [−0.48, 4.48] points | 3.10 points | cannot tell |" in text
+    assert "| [Dropout](dropout/report.md), garments, 3 seeds | " in text
     assert text.count("dropout/report.md") == 1  # and three measures
-    assert "epochs to converge: about 2 times | 2.00 [2.00, 2.00] times | agrees |" in text
+    assert "epochs to converge: about 2 times | 2.00 times | none | cannot tell |" in text
     assert RULE in text
     assert "- Left out: Colour shifts along the principal components." in text
     assert "these images are grey" in text
@@ -151,14 +241,21 @@ def test_every_experiment_says_what_it_is():
         assert experiment.title
         assert experiment.claim.endswith(".")
         assert experiment.ours.endswith(".")
-        assert len(experiment.arms) == 2
-        assert all(measure.larger in (0, 1) for measure in experiment.measures)
+        assert len(set(experiment.arms)) == len(experiment.arms) >= 2
+        assert experiment.data in DATASETS
+        for measure in experiment.measures:
+            assert {measure.more, measure.less} < {*experiment.arms, ""}
+            assert measure.counts > (1 if measure.ratio else 0)
+            assert measure.size is None or measure.size >= measure.counts
+        for net in experiment.nets:
+            assert len(experiment.rates_of(net)) == 3
+            assert sorted(experiment.rates_of(net)) == list(experiment.rates_of(net))
 
 
 def test_the_figure_joins_each_seeds_two_values(dropout):
     figure = viz.experiment(dropout)
     assert len(figure.axes) == 3
-    error = figure.axes[1]
+    error = figure.axes[0]
     pairs = [tuple(line.get_ydata()) for line in error.lines[:3]]
     assert pairs == [(10, 13), (11, 14.5), (12, 16)]
     assert [line.get_ydata()[0] for line in error.lines[3:]] == [11, 14.5]  # the means
@@ -166,21 +263,50 @@ def test_the_figure_joins_each_seeds_two_values(dropout):
     assert error.get_ylabel() == "test error (%)"
     assert error.get_title() == "3.50 [2.26, 4.74] points\nagrees"
     assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear", "log"]
-    middle = [line.get_ydata()[0] for line in figure.axes[2].lines[3:]]
-    np.testing.assert_allclose(middle, [24000 ** (1 / 3), 3000 ** (1 / 3)])  # geometric
+    epochs = figure.axes[2]
+    assert [tick.get_text() for tick in epochs.get_xticklabels()] == ["without", "dropout 0.5"]
+    assert [line.get_ydata()[0] for line in epochs.lines[3:]] == [15, 30]  # medians
+
+
+def test_an_open_mark_did_not_arrive_and_an_arm_keeps_its_colour(six):
+    figure = viz.experiment(six)
+    blue, vermilion = (to_rgba(colour) for colour in list(COLOURS.values())[:2])
+    error, epochs = figure.axes[0], figure.axes[2]
+    (left, right), (first, second) = error.collections, epochs.collections
+    assert tuple(left.get_edgecolors()[0]) == tuple(second.get_edgecolors()[0]) == blue
+    assert tuple(right.get_edgecolors()[0]) == tuple(first.get_edgecolors()[0]) == vermilion
+    assert [tuple(inside) for inside in second.get_facecolors()] == [blue] * 5 + [to_rgba("white")]
+    assert {tuple(inside) for inside in first.get_facecolors()} == {vermilion}
 
 
 def test_the_race_is_drawn_before_its_times():
-    curve = [[0.1, 80.0], [0.2, 25.0]]
-    outcome = outcome_of("relu-vs-tanh", {"epochs": ([1, 2, 3], [6, 12, 18])}, curve=curve)
-    for row in outcome.rows:
-        row.setdefault("curve", [[0.1, 85.0], [0.3, 24.0]])
-    figure = viz.experiment(outcome)
-    race, times = figure.axes
-    assert [tuple(line.get_ydata()) for line in race.lines] == [(80, 25)] * 3 + [(85, 24)] * 3
+    experiment, rows = find("relu-vs-tanh"), []
+    for place, arm in enumerate(experiment.arms):
+        for seed in range(6):
+            curve = [[0.1, 80.0 + place], [0.2, 25.0 + place]]
+            epochs = (1 + place) * (1 + seed)
+            rows.append({"arm": arm, "seed": seed, "epochs": epochs, "curve": curve})
+    outcome = replace(outcome_of("relu-vs-tanh", {}, 6), rows=rows)
+    race, released, ours = viz.experiment(outcome).axes
+    drawn = [tuple(line.get_ydata()) for line in race.lines]
+    assert drawn == [(80 + place, 25 + place) for place in range(4) for _ in range(6)]
     assert race.get_xlabel() == "epoch"
-    assert [text.get_text() for text in race.get_legend().get_texts()] == ["ReLU", "tanh"]
-    assert times.get_title() == "6.00 [6.00, 6.00] times\nagrees"
+    assert [text.get_text() for text in race.get_legend().get_texts()] == list(experiment.arms)
+    assert [line.get_color() for line in race.lines[::6]] == list(COLOURS.values())[:4]
+    assert released.get_title() == "2.00 [2.00, 2.00] times\nthere, but smaller than the paper's"
+    assert ours.get_title().startswith("1.33 [1.33, 1.33] times\nagrees")
+
+
+def test_the_kernels_have_a_figure_of_their_own(lrn):
+    kernels = np.random.default_rng(0).standard_normal((8, 3, 5, 5)).tolist()
+    numbers = {"difference": ([20, 21, 22], [7, 8, 9])}
+    outcome = outcome_of("specialisation", numbers, tower_a=1.0, tower_b=2.0)
+    outcome.rows[0]["kernels"] = kernels
+    assert [axes.get_title() for axes in viz.kernels(outcome).axes] == ["tower a", "tower b"]
+    assert "(kernels.png)" in report(outcome)
+    assert "kernels" not in csv_text(outcome)
+    assert viz.kernels(lrn) is None
+    assert "kernels.png" not in report(lrn)
 
 
 AWKWARD = ["a|b", "`c`", "``", "<b>", "d\ne", "\x1b[31m", "*f*", "[g](h)", "i\\j", "k l", "\udce9"]
@@ -209,7 +335,7 @@ def test_the_name_of_the_data_changes_nothing_in_the_page(lrn, name):
 def test_the_page_of_all_has_names_and_reasons_that_change_nothing(lrn):
     odd = replace(lrn, plan=replace(lrn.plan, data="a|b\n# c"))
     text = page([odd], {find("dropout"): "no |, no <b>\nnot even two lines"})
-    assert "On a\\|b\\\\n# c, 3 seeds" in text
+    assert "(lrn/report.md), a\\|b\\\\n# c, 3 seeds | " in text
     assert "Reason: no \\|, no \\<b>\\\\nnot even" in text
     assert len(text.splitlines()) == len(page([lrn], {find("dropout"): "why"}).splitlines())
 

@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,11 +12,21 @@ import pytest
 from minitorch_alexnet.data import Data
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.errors import UserError
-from minitorch_alexnet.experiments import find
-from minitorch_alexnet.experiments.experiment import Experiment, Measure, Training
+from minitorch_alexnet.experiments import experiment as experiment_module
+from minitorch_alexnet.experiments import find, reproduction
+from minitorch_alexnet.experiments.experiment import (
+    TRIAL_SEEDS,
+    Experiment,
+    Measure,
+    Training,
+)
 from minitorch_alexnet.experiments.report import csv_text
-from minitorch_alexnet.experiments.reproduction import Outcome, Plan, Reproduction
+from minitorch_alexnet.experiments.reproduction import Outcome, Plan, Reproduction, could_see
 from minitorch_alexnet.files import Lock
+from minitorch_alexnet.graph import Graph
+from minitorch_alexnet.layers import Flatten, Linear
+from minitorch_alexnet.machine import made_with
+from minitorch_alexnet.processes import Processes
 from minitorch_alexnet.train import Trainer
 
 
@@ -29,25 +41,58 @@ def data_of(images=72, brightness=0):
     return Data("/some/where/noise", split(images), split(30))
 
 
+TRAINED = []  # by Toys, in this test
+
+
 class Toy(Experiment):
     """Two arms that are not trained: what they get follows from arm and seed."""
 
     name, title, section, claim, ours = "toy", "Toys", "0", "Blue is better.", "Toys."
     arms = ("blue", "red")
     measures = (
-        Measure("test_error", "test error", "%", larger=1, paper="1 point"),
-        Measure("epochs", "epochs", "", larger=0, paper="2 times", ratio=True),
+        Measure("test_error", "test error", "%", "red", "blue", "1 point", 1.0, 0.5, 0.8),
+        Measure("epochs", "epochs", "", "blue", "red", "2 times", 2.0, 1.5, 0.3, ratio=True),
     )
-    images, epochs = 60, 3
+    images, epochs, pairs, rates = 60, 3, 4, (0.1, 0.2)
+    colours: ClassVar = {"blue": "blue", "red": "red"}
 
-    def train(self, study, run, results, on_step):
-        trainer = self.trainer(study, run)
+    def config(self, study, training):
+        return replace(super().config(study, training), note=self.colours[training.net])
+
+    def net(self, study, training):
+        net = Graph(study.shape, seed=None)
+        (features,) = net.add("flatten", Flatten())
+        net.add("fc1", Linear(features, 3, rng=np.random.default_rng(training.seed)))
+        return net
+
+    def train(self, trainer, study, training, results, on_step):
+        TRAINED.append(training)
         on_step(trainer)
         trainer.epoch, trainer.batch = 1, len(trainer.train_loader) // 2
         on_step(trainer)
-        number = 10 + run.seed + (3 + run.seed if run.net == "red" else 0)
-        epochs = {"blue": 8, "red": 2}[run.net] * (1 + run.seed)
-        return {run.net: {"test_error": number, "epochs": epochs, "seen": sorted(results)}}
+        colour, seed = trainer.config.note, training.seed
+        if training.trial:
+            return {training.net: {"score": 10 * training.rate, "failed": False}}
+        number = 10 + seed + (3 + seed if colour == "red" else 0)
+        epochs = {"blue": 8, "red": 2}.get(colour, 1) * (1 + seed)
+        told = {"test_error": number, "epochs": epochs, "rate": training.rate}
+        return {training.net: told | {"seen": len(results)}}
+
+
+TRIALS = 2 * 2 * 3  # nets, rates, seeds
+
+
+@pytest.fixture(autouse=True)
+def trained():
+    TRAINED.clear()
+    return TRAINED
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """A folder with none of another test's experiments beside it."""
+    (tmp_path / "alone").mkdir()
+    return tmp_path / "alone"
 
 
 class Stop(BaseException):
@@ -75,79 +120,263 @@ def read(folder, name):
 def test_all_pairs_are_done_and_kept(tmp_path):
     heard, steps = [], []
     reproduction = Reproduction(Toy(), data_of(), tmp_path, seeds=2)
-    assert len(reproduction.pending) == 4
+    assert len(reproduction.pending) == TRIALS + 4
     outcome = reproduction.go(
         lambda run, share: steps.append((run, share)), lambda run, r: heard.append((run, r))
     )
-    runs = [Training("blue", 0), Training("red", 0), Training("blue", 1), Training("red", 1)]
-    assert [run for run, _ in heard] == [run for run, _ in steps[::2]] == runs
-    assert [share for _, share in steps[:2]] == [0, pytest.approx((1 + 0 / 1) / 3)]
+    trials = [
+        Training(net, seed, rate)
+        for net in ("blue", "red")
+        for rate in (0.1, 0.2)
+        for seed in TRIAL_SEEDS
+    ]
+    judged = [Training(net, seed) for net in ("blue", "red") for seed in (0, 1)]
+    assert [run for run, _ in heard] == trials + judged
+    assert [(run.net, run.seed) for run, _ in steps[::2]] == [run[:2] for run in trials + judged]
+    assert [share for _, share in steps[:2]] == [0, pytest.approx((1 + 0 / 1) / 2)]  # of a trial
     assert [(r["arm"], r["seed"], r["test_error"]) for r in outcome.rows] == [
         ("blue", 0, 10),
-        ("red", 0, 13),
         ("blue", 1, 11),
+        ("red", 0, 13),
         ("red", 1, 15),
     ]
-    assert outcome.rows[2]["seen"] == ["blue, seed 0", "red, seed 0"]
+    assert [row["rate"] for row in outcome.rows] == [0.1] * 4  # the better one
+    assert [row["seen"] for row in outcome.rows] == [TRIALS + done for done in range(4)]
     kept = read(tmp_path, "results.json")
     assert {name: result["arms"] for name, result in kept.items()} == {
         str(run): result["arms"] for run, result in heard
     }
     assert outcome.seconds == pytest.approx(sum(result["seconds"] for result in kept.values()))
-    assert outcome.test_images == 30
+    assert (outcome.test_images, outcome.shared) == (30, 0)
     assert reproduction.pending == []
 
 
 def test_effects_are_paired_and_point_where_the_paper_does(tmp_path):
-    outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=3).go()
+    outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=6).go()
     error, epochs = Toy.measures
-    np.testing.assert_array_equal(outcome.values(error), [[10, 11, 12], [13, 15, 17]])
-    found = outcome.effect(error)  # red - blue: 3, 4, 5
-    assert (found.mean, found.low) == (4, pytest.approx(4 - 4.303 / math.sqrt(3)))
-    assert found.verdict == "agrees"
+    assert outcome.values(error).tolist() == [[13, 15, 17, 19, 21, 23], [10, 11, 12, 13, 14, 15]]
+    found = outcome.effect(error)  # red - blue: 3, 4, … 8
+    half = 2.571 * math.sqrt(3.5 / 6)
+    assert (found.middle, found.low) == (5.5, pytest.approx(5.5 - half))
+    assert outcome.verdict(error) == "agrees"
     found = outcome.effect(epochs)  # blue / red: 4 each time
-    assert (found.mean, found.low, found.high) == pytest.approx([math.log(4)] * 3)
+    assert (found.middle, found.low, found.high) == pytest.approx([math.log(4)] * 3)
+    assert outcome.verdict(epochs) == "agrees"
 
 
-def test_runs_that_try_a_rate_are_not_judged(tmp_path):
-    class Tuned(Toy):
-        def trainings(self, seeds):
-            return [Training("red", 99, 0.1), *super().trainings(seeds)]
+def of_rows(blue, red):
+    """An outcome with those epochs; None: not arrived in 60."""
+    rows = [
+        {"arm": arm, "seed": seed, "epochs": epochs or 60, "arrived": epochs is not None}
+        for arm, found in (("blue", blue), ("red", red))
+        for seed, epochs in enumerate(found)
+    ]
+    return Outcome(Toy(), None, 0, rows, 0.0, "", {}, [], 0)
 
-    reproduction = Reproduction(Tuned(), data_of(), tmp_path, seeds=1)
-    outcome = reproduction.go()
-    assert "red, seed 99, trying rate 0.1" in reproduction.results
-    assert [row["seed"] for row in outcome.rows] == [0, 0]
+
+def test_what_does_not_arrive_is_later_than_anything():
+    epochs = Toy.measures[1]
+    outcome = of_rows([None] * 6, [2, 3, 4, 5, 6, 10])  # blue has more of it
+    assert outcome.arrived(epochs).tolist() == [[False] * 6, [True] * 6]
+    found = outcome.effect(epochs)
+    assert (found.low, found.high) == (pytest.approx(math.log(6)), math.inf)
+    outcome = of_rows([2, 3, 4, 5, 6, 10], [None] * 6)
+    found = outcome.effect(epochs)
+    assert (found.low, found.high) == (-math.inf, pytest.approx(math.log(1 / 6)))
+    assert outcome.verdict(epochs) == "the opposite"
+    found = of_rows([None] * 6, [None] * 6).effect(epochs)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"),
+    [(3.0, "agrees"), (1.9, "there, but smaller"), (1.2, "there, but smaller"), (0.6, "opposite")],
+)
+def test_a_ratio_counts_and_is_compared_as_a_ratio(times, verdict):
+    red = np.array([2.0, 3, 4, 5, 6, 7])
+    assert verdict in of_rows(times * red, red).verdict(Toy.measures[1])
+
+
+def test_a_forecast_is_of_the_measures_own_kind():
+    error, epochs = Toy.measures
+    assert could_see(error, 4) == pytest.approx((3.182 + 0.978) * 0.8 / 2)
+    assert 1 < could_see(epochs, 20) < could_see(epochs, 8) < 2
+    assert could_see(error, 1) == could_see(epochs, 5) == math.inf
+
+
+def test_the_outcome_says_what_trials_came_to(tmp_path):
+    outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=1).go()
+    said = "0.1, of 0.1: 1.00, 0.2: 2.00; the grid ends there"
+    assert outcome.chosen == {"blue": said, "red": said}
+
+
+# ---- sharing -----------------------------------------------------------------------------------
+
+
+class Other(Toy):
+    """Its second arm is the first of Toy."""
+
+    name, arms = "other", ("green", "sky")
+    measures = (Measure("test_error", "test error", "%", "green", "sky", "1 point", 1.0, 0.5, 0.8),)
+    colours: ClassVar = {"green": "green", "sky": "blue"}
+
+
+def trained_by(experiment, folder, data=None, seeds=2):
+    """Which trainings it did itself, and the outcome."""
+    TRAINED.clear()
+    outcome = Reproduction(experiment, data or data_of(), folder, seeds).go()
+    return list(TRAINED), outcome
+
+
+def test_an_arm_that_two_experiments_have_is_trained_once(tmp_path):
+    _, toy = trained_by(Toy(), tmp_path / "toy")
+    own, outcome = trained_by(Other(), tmp_path / "other")
+    assert {training.net for training in own} == {"green"}
+    assert len(own) == TRIALS // 2 + 2
+    assert outcome.shared == TRIALS // 2 + 2
+    sky, blue = outcome.of_arm("sky"), toy.of_arm("blue")
+    assert [{**row, "arm": "blue"} for row in sky] == blue
+    kept = read(tmp_path / "other", "results.json")
+    assert {kept[name].get("from") for name in kept if name.startswith("sky")} == {"toy"}
+    assert {kept[name].get("from") for name in kept if name.startswith("green")} == {None}
+    own_seconds = sum(result["seconds"] for result in kept.values() if "from" not in result)
+    assert outcome.seconds == pytest.approx(own_seconds)
+    assert Reproduction(Other(), data_of(), tmp_path / "other", 2).pending == []  # it is ours
+    shutil.rmtree(tmp_path / "toy")
+    own, again = trained_by(Toy(), tmp_path / "toy")  # and back; it is the other's then
+    assert {training.net for training in own} == {"red"}
+    assert again.of_arm("blue") == blue
+
+
+def test_a_third_one_names_the_first(tmp_path):
+    class Third(Other):
+        name = "third"
+
+    for experiment in Toy(), Other(), Third():
+        trained_by(experiment, tmp_path / f"of {experiment.name}")
+    kept = read(tmp_path / "of third", "results.json")
+    assert kept["sky, seed 0"]["from"] == "of toy"
+    assert kept["green, seed 0"]["from"] == "of other"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("images", 50), ("epochs", 4), ("rates", (0.15, 0.25))],
+)
+def test_what_is_trained_otherwise_is_not_shared(tmp_path, monkeypatch, name, value):
+    trained_by(Toy(), tmp_path / "toy")
+    monkeypatch.setattr(Other, name, value)
+    own, outcome = trained_by(Other(), tmp_path / "other")
+    assert (len(own), outcome.shared) == (TRIALS + 4, 0)
+
+
+def test_other_images_seeds_and_ways_to_judge_are_not_shared(tmp_path, monkeypatch):
+    trained_by(Toy(), tmp_path / "toy")
+    own, _ = trained_by(Other(), tmp_path / "bright", data_of(brightness=1))
+    assert len(own) == TRIALS + 4
+    own, _ = trained_by(Other(), tmp_path / "other", seeds=3)
+    assert Training("sky", 2, 0.1) in own
+    assert Training("sky", 1, 0.1) not in own
+
+    def judge(self, trainer, study, training):
+        raise AssertionError
+
+    monkeypatch.setattr(Other, "judge", judge)
+    own, _ = trained_by(Other(), tmp_path / "judged otherwise", seeds=1)
+    assert len(own) == TRIALS + 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text.replace('"test_error": 1', '"test_error": 2'),
+        lambda text: text[: len(text) // 2],
+        lambda text: "[]",
+        lambda text: "{}",
+        lambda text: '{"blue, seed 0": 3}',
+    ],
+)
+def test_a_damaged_neighbour_is_ignored(tmp_path, damage):
+    trained_by(Toy(), tmp_path / "toy")
+    path = tmp_path / "toy" / "results.json"
+    path.write_text(damage(path.read_text()))
+    (tmp_path / "notes.txt").touch()
+    own, outcome = trained_by(Other(), tmp_path / "other")
+    judged = [training for training in own if not training.trial]
+    assert {training.net for training in judged} == {"green", "sky"}
+    assert [row["test_error"] for row in outcome.of_arm("sky")] == [10, 11]
+
+
+def test_a_neighbours_plan_is_part_of_what_is_checked(tmp_path):
+    trained_by(Toy(), tmp_path / "toy")
+    plan = read(tmp_path / "toy", "plan.json")
+    (tmp_path / "toy" / "plan.json").write_text(json.dumps({**plan, "data": "others"}))
+    own, _ = trained_by(Other(), tmp_path / "other")
+    assert len(own) == TRIALS + 4
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "colours"),
+    [
+        (("overlap", "3×3, stride 2"), ("two-devices", "two towers"), 1),
+        (("depth", "five convolutions"), ("pca-colour", "without"), 3),
+    ],
+)
+def test_a_baseline_is_one_training_on_any_number_of_threads(
+    tmp_path, set_threads, monkeypatch, first, second, colours
+):
+    rng, found = np.random.default_rng(0), []
+    images = np.uint8(rng.integers(0, 256, (72, colours, 28, 28)))
+    split = ArrayDataset(images, np.arange(72) % 3)
+    monkeypatch.setattr(Experiment, "epochs", 2)
+    for threads, (name, arm) in enumerate((first, second), start=1):
+        set_threads(threads)
+        doing = Reproduction(find(name), Data("noise", split, split), tmp_path / name)
+        for seed in (1, 2010):
+            training = Training(arm, seed, 0.02)
+            trainer = doing.experiment.trainer(doing.study, training)
+            identity = doing._identity(training, trainer)
+            numbers = doing.experiment.train(trainer, doing.study, training, {}, lambda t: None)
+            found.append((identity, numbers[arm]))
+    assert found[:2] == found[2:]
+    assert found[0][0] != found[1][0]
 
 
 # ---- going on ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 6, 8])
+@pytest.mark.parametrize("steps", [1, 2, 3, 24, 25, 30])
 def test_after_an_interruption_the_rest_is_done_and_nothing_twice(tmp_path, steps):
-    there, here = tmp_path / "undisturbed", tmp_path / "interrupted"
+    there, here = tmp_path / "1" / "undisturbed", tmp_path / "2" / "interrupted"
     undisturbed = Reproduction(Toy(), data_of(), there, seeds=2).go()
     with pytest.raises(Stop):
         Reproduction(Toy(), data_of(), here, seeds=2).go(stop_after(steps))
-    heard = []
+    heard, done = [], (steps - 1) // 2  # of two steps each
     again = Reproduction(Toy(), data_of(), here, seeds=2)
-    assert len(again.pending) == 4 - (steps - 1) // 2  # of two steps each
+    assert len(again.pending) == TRIALS + 4 - done
     outcome = again.go(on_result=lambda run, result: heard.append(run))
-    assert heard == again.trainings[(steps - 1) // 2 :]
+    assert heard == again.trainings[done:]
     assert csv_text(outcome) == csv_text(undisturbed)
     assert read(here, "plan.json") == read(there, "plan.json")
 
 
-def test_a_real_experiment_goes_on_to_the_same_numbers(tmp_path, monkeypatch):
-    experiment, data = find("depth"), data_of()
-    monkeypatch.setattr(type(experiment), "epochs", 2)
-    there, here = tmp_path / "undisturbed", tmp_path / "interrupted"
+@pytest.fixture
+def one_trial(monkeypatch):
+    """One rate, tried once."""
+    monkeypatch.setattr(experiment_module, "TRIAL_SEEDS", (2010,))
+    monkeypatch.setattr(Experiment, "rates", (0.02,))
+
+
+def test_a_real_experiment_goes_on_to_the_same_numbers(tmp_path, monkeypatch, one_trial):
+    experiment, data = find("overlap"), data_of()
+    monkeypatch.setattr(Experiment, "epochs", 2)
+    there, here = tmp_path / "1" / "undisturbed", tmp_path / "2" / "interrupted"
     undisturbed = Reproduction(experiment, data, there, seeds=1).go()
-    steps = 2 * 2 + 3  # two epochs of two batches, and a part of the second run
+    steps = 2 * 2 + 2 * 2 + 3  # two trials of an epoch, two batches each, and three of a training
     with pytest.raises(Stop):
         Reproduction(experiment, data, here, seeds=1).go(stop_after(steps))
     again = Reproduction(experiment, data, here, seeds=1)
-    assert again.pending == [Training("without conv4", 0)]
+    assert again.pending == [Training("2×2, stride 2", 0)]
     assert csv_text(again.go()) == csv_text(undisturbed)
 
 
@@ -155,6 +384,20 @@ def test_a_finished_one_is_not_done_again(tmp_path):
     first = Reproduction(Toy(), data_of(), tmp_path, seeds=2).go()
     again = Reproduction(Toy(), data_of(), tmp_path, seeds=2).go(stop_after(1))
     assert replace(again, experiment=first.experiment) == first
+
+
+def test_what_made_the_numbers_is_recorded_and_another_commit_goes_on(tmp_path, monkeypatch):
+    made = {"commit": "one", "blas": "b", "cpu": "c", "threads": "2"}
+    monkeypatch.setattr(reproduction, "made_with", lambda: made)
+    with pytest.raises(Stop):
+        Reproduction(Toy(), data_of(), tmp_path, seeds=1).go(stop_after(2 * TRIALS + 3))
+    other = {**made, "commit": "two"}
+    monkeypatch.setattr(reproduction, "made_with", lambda: other)
+    outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=1).go()
+    assert outcome.made_with == [made, other]
+    assert outcome.plan.made_with == read(tmp_path, "plan.json")["made_with"] == made
+    kept = read(tmp_path, "results.json")
+    assert (kept["blue, seed 0"]["made_with"], kept["red, seed 0"]["made_with"]) == (made, other)
 
 
 # ---- the plan ----------------------------------------------------------------------------------
@@ -165,7 +408,13 @@ def test_the_plan_is_written_before_the_first_run(tmp_path):
         Reproduction(Toy(), data_of(), tmp_path, seeds=2).go(stop_after(1))
     plan = Plan(**read(tmp_path, "plan.json"))
     assert (plan.experiment, plan.data, plan.seeds, plan.budget) == ("toy", "noise", 2, None)
-    assert (plan.images, plan.epochs) == (60, 3)
+    assert (plan.pairs, plan.images, plan.epochs) == (2, 60, 3)
+    assert plan.counts == {
+        "test error: red against blue": 0.5,
+        "epochs: blue against red": 1.5,
+    }
+    assert plan.made_with == made_with()
+    assert plan.made_with.keys() == {"commit", "blas", "cpu", "threads"}
     assert plan.recipe.keys() == {"blue", "red"}
     assert "NumPy" in plan.versions
     assert "/some/where" not in (tmp_path / "plan.json").read_text()
@@ -180,7 +429,7 @@ def test_the_plan_is_written_before_the_first_run(tmp_path):
         ({"data": data_of(brightness=1)}, "its fingerprint is"),
         ({"data": data_of(images=60)}, "its fingerprint is"),
         ({"data": replace(data_of(), name="other")}, "its data is noise, this one's other"),
-        ({"experiment": find("depth")}, "its experiment is toy, this one's depth"),
+        ({"experiment": find("overlap")}, "its experiment is toy, this one's overlap"),
     ],
 )
 def test_another_plan_is_refused_and_nothing_is_changed(tmp_path, change, said):
@@ -192,6 +441,14 @@ def test_another_plan_is_refused_and_nothing_is_changed(tmp_path, change, said):
     assert said in str(error.value)
     assert "another --out" in str(error.value)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_counts_cannot_be_said_afterwards(tmp_path, monkeypatch):
+    Reproduction(Toy(), data_of(), tmp_path)
+    error, epochs = Toy.measures
+    monkeypatch.setattr(Toy, "measures", (replace(error, counts=0.1), epochs))
+    with pytest.raises(UserError, match="its counts is"):
+        Reproduction(Toy(), data_of(), tmp_path)
 
 
 def test_another_recipe_or_version_is_refused(tmp_path, monkeypatch):
@@ -239,49 +496,80 @@ def slow(monkeypatch):
         dearer = 3 if trainer.config.note == "red" else 1
         return 0.01 * dearer * seen, 0
 
-    config = Toy.config
-    monkeypatch.setattr(
-        Toy, "config", lambda *a: replace(config(*a), note=a[-1].net), raising=False
-    )
+    monkeypatch.setattr(Toy, "images", 600)
     monkeypatch.setattr(Trainer, "estimate", estimate)
 
 
-def planned(folder, budget, images=2400, seeds=2):
-    plan = Reproduction(Toy(), data_of(images), folder, seeds, budget).plan
-    return plan.images, plan.epochs
+def planned(folder, budget, seeds=None, processes=None):
+    asked = {} if processes is None else {"processes": processes}
+    plan = Reproduction(Toy(), data_of(2400), folder, seeds, budget, **asked).plan
+    return plan.pairs, plan.images, plan.epochs
 
 
-def test_a_budget_buys_images(tmp_path, slow):
-    # 4 minutes buy two pairs, 0.08 s an image: 3000 images each; 30 test images cost 10, the 200
-    # held out 200/3 an epoch: 2990 / 3 - 66.7 = 930
-    assert planned(tmp_path, 4) == (930, 3)
+# A training has 3 epochs of 600 images; the 200 that are held out cost a third, 66.7 an epoch, the
+# 30 test images 10: 2010. The two nets' six trials have two epochs of the three and count as four
+# trainings. A pair takes 0.04 s an image.
+
+
+def test_a_budget_buys_pairs(tmp_path, slow):
+    # 13 minutes: 780 / (0.04 · 2010) = 9.7, less 4
+    assert planned(tmp_path / "a", 13) == (5, 600, 3)
+    assert planned(tmp_path / "b", 9.5) == (3, 600, 3)  # 7.09 - 4
+
+
+def test_one_that_buys_no_three_buys_three_shorter_ones(tmp_path, slow):
+    # 8 minutes buy 1.97 pairs; 480 / (0.04 · 7) = 1714, less 10; / 3 - 66.7 = 501.4
+    assert planned(tmp_path, 8) == (3, 501, 3)
+
+
+def test_a_budget_for_so_many_seeds_buys_images(tmp_path, slow):
+    # 240 / (0.04 · 6) - 10 = 990; / 3 - 66.7 = 263
+    assert planned(tmp_path, 4, seeds=2) == (2, 263, 3)
 
 
 def test_a_longer_budget_buys_epochs_once_it_has_all_images(tmp_path, slow):
-    # 2200 can be learnt from; 40 minutes: (30000 - 10) / (2200 + 66.7) = 13.2 epochs
-    assert planned(tmp_path, 40) == (2200, 13)
+    # 2200 can be learnt from: (80 · 60 / 0.24 - 10) / (2200 + 66.7) = 8.8
+    assert planned(tmp_path, 80, seeds=2) == (2, 2200, 8)
 
 
 def test_a_budget_that_is_too_small_says_what_would_do(tmp_path, slow):
-    # 100 images: 3 · (100 + 66.7) + 10 = 510 a run, · 0.08 s = 40.8 s
-    with pytest.raises(UserError, match=r"too small for 4 trainings; 0.68 would do for 100 images"):
-        planned(tmp_path, 0.5)
-    assert planned(tmp_path, 0.69)[0] >= 100
+    # 100 images: 3 · (100 + 66.7) + 10 = 510 a training, · 0.04 s · 6 = 122 s, or 2.04 minutes
+    with pytest.raises(UserError, match=r"too small for 16 trainings; 2.1 would do for 100 images"):
+        planned(tmp_path / "a", 1, seeds=2)
+    assert planned(tmp_path / "a", 2.1, seeds=2)[1] >= 100
+    with pytest.raises(UserError, match=r"too small for 18 trainings; 2.5 would do for 100 images"):
+        planned(tmp_path / "b", 1)  # three pairs
 
 
 def test_more_seeds_share_the_budget(tmp_path, slow):
-    assert planned(tmp_path / "a", 4, seeds=2) == planned(tmp_path / "b", 8, seeds=4)
+    # with the trials: 4 + 2 and 4 + 8 pairs
+    (_, *two), (_, *eight) = (
+        planned(tmp_path / str(seeds), budget, seeds) for seeds, budget in ((2, 4), (8, 8))
+    )
+    assert two == eight
+
+
+def test_two_processes_buy_twice_as_much(tmp_path, slow):
+    class Two(Processes):
+        size = 2
+
+    assert planned(tmp_path / "a", 6.5, processes=Two()) == planned(tmp_path / "b", 13)
+
+
+def test_a_budget_buys_no_more_pairs_than_there_may_be(tmp_path, slow, monkeypatch):
+    monkeypatch.setattr(reproduction, "MOST_SEEDS", 7)
+    assert planned(tmp_path, 1000) == (7, 600, 3)
 
 
 def test_a_plan_with_a_budget_is_kept_however_fast_the_machine_is_then(tmp_path, slow, monkeypatch):
-    assert planned(tmp_path, 4) == (930, 3)
+    assert planned(tmp_path, 13) == (5, 600, 3)
     monkeypatch.setattr(Trainer, "estimate", lambda trainer: (1e9, 0))
-    assert planned(tmp_path, 4) == (930, 3)
+    assert planned(tmp_path, 13) == (5, 600, 3)
 
 
 def test_an_outcomes_arms_come_by_seed():
     rows = [{"arm": arm, "seed": seed, "test_error": seed} for seed in (0, 1) for arm in Toy.arms]
-    outcome = Outcome(Toy(), None, 0, rows, 0.0, "")
+    outcome = Outcome(Toy(), None, 0, rows, 0.0, "", {}, [], 0)
     assert [row["seed"] for row in outcome.of_arm("red")] == [0, 1]
 
 
@@ -323,8 +611,7 @@ FIRST = "blue, seed 0"
 
 def resigned(folder, result):
     """The result as a stranger would write it who knows how."""
-    reproduction = once_more(folder)
-    return {**result, "sha256": reproduction._digest(reproduction.trainings[0], result)}
+    return {**result, "sha256": reproduction._digest(read(folder, "plan.json"), FIRST, result)}
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -334,6 +621,7 @@ def resigned(folder, result):
         *(("seconds", value) for value in (math.nan, math.inf, "1", None, True)),
         *(("date", value) for value in ("yesterday", 2012, None)),
         *(("arms", value) for value in (None, [], {}, {"green": {}}, {"blue": None})),
+        *(("made_with", value) for value in (None, "me", [])),
         *(
             ("arms", {"blue": {"test_error": 10, "epochs": 8, **numbers}})
             for numbers in (
@@ -353,6 +641,32 @@ def test_results_that_cannot_be(done, name, value, signed):
     def changed(results):
         result = {**results[FIRST], name: value}
         return {**results, FIRST: resigned(folder, result) if signed else result}
+
+    change("results.json", changed)
+    with pytest.raises(UserError, match=r"results\.json is damaged .*another --out"):
+        once_more(folder)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        None,
+        {},
+        {"score": 1.0},
+        {"failed": False},
+        {"score": math.nan, "failed": False},
+        {"score": "1", "failed": False},
+        {"score": 1.0, "failed": 0},
+    ],
+)
+def test_trials_that_cannot_be(done, numbers):
+    folder, change = done
+    name = "blue, seed 2010, rate 0.1"
+
+    def changed(results):
+        result = {**results[name], "arms": {"blue": numbers}}
+        digest = reproduction._digest(read(folder, "plan.json"), name, result)
+        return {**results, name: {**result, "sha256": digest}}
 
     change("results.json", changed)
     with pytest.raises(UserError, match=r"results\.json is damaged .*another --out"):
@@ -390,6 +704,7 @@ def test_results_of_another_form(done, changed):
     [
         *({"images": value} for value in (0, -1, 67, 59, "60", 60.0, None, True)),
         *({"epochs": value} for value in (0, 2, 10**9, "3", None)),
+        *({"pairs": value} for value in (0, 3, 1001, "2", True, None)),
         {"surprise": 1},
         {"seeds": 2.0},
         {"recipe": None},
