@@ -66,15 +66,18 @@ def in_units(layer: Layer, deviation: float) -> Layer:
 
 def dividing_by_constants(net: Graph, images) -> Graph:
     """Each LRN divides by k^β alone, so that the root mean square of its output is as before."""
-    norms = [n for n in net.nodes.values() if isinstance(n.layer, LocalResponseNorm)]
-    _, kept = net.forward(images, train=False, keep=tuple(norm.name for norm in norms))
+    norms = [
+        (node.name, node.sources[0], node.layer)
+        for node in net.nodes.values()
+        if isinstance(node.layer, LocalResponseNorm)
+    ]
+    _, kept = net.forward(images, train=False, keep=tuple(name for name, _, _ in norms))
     wanted = {name: rms(signals) or 1.0 for name, signals in kept.items()}
-    for norm in norms:  # in order: what the second reads hangs on what the first divides by
-        _, kept = net.forward(images, train=False, keep=norm.sources)
-        divisor = (rms(kept[norm.sources[0]]) or 1.0) / wanted[norm.name]
-        old = norm.layer
+    for name, source, old in norms:  # what the second reads hangs on what the first divides by
+        _, kept = net.forward(images, train=False, keep=(source,))
+        divisor = (rms(kept[source]) or 1.0) / wanted[name]
         new = LocalResponseNorm(old.size, 0.0, old.beta, divisor ** (1 / old.beta))
-        net = rebuilt(net, partial(_put, norm.name, new))
+        net = rebuilt(net, partial(_put, name, new))
     return net
 
 
