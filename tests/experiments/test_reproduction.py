@@ -206,8 +206,11 @@ def test_a_forecast_is_of_the_measures_own_kind():
 
 def test_the_outcome_says_what_trials_came_to(tmp_path):
     outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=1).go()
-    said = "0.1, of 0.1: 1.00, 0.2: 2.00; the grid ends there"
-    assert outcome.chosen == {"blue": said, "red": said}
+    assert outcome.trials == [
+        {"net": net, "rate": rate, "score": 10 * rate, "failed": 0, "chosen": rate == 0.1}
+        for net in ("blue", "red")
+        for rate in (0.1, 0.2)
+    ]
 
 
 # ---- sharing -----------------------------------------------------------------------------------
@@ -410,8 +413,8 @@ def test_the_plan_is_written_before_the_first_run(tmp_path):
     assert (plan.experiment, plan.data, plan.seeds, plan.budget) == ("toy", "noise", 2, None)
     assert (plan.pairs, plan.images, plan.epochs) == (2, 60, 3)
     assert plan.counts == {
-        "test error: red against blue": 0.5,
-        "epochs: blue against red": 1.5,
+        "test error, red against blue": 0.5,
+        "epochs, blue against red": 1.5,
     }
     assert plan.made_with == made_with()
     assert plan.made_with.keys() == {"commit", "blas", "cpu", "threads"}
@@ -512,14 +515,14 @@ def planned(folder, budget, seeds=None, processes=None):
 
 
 def test_a_budget_buys_pairs(tmp_path, slow):
-    # 13 minutes: 780 / (0.04 · 2010) = 9.7, less 4
-    assert planned(tmp_path / "a", 13) == (5, 600, 3)
-    assert planned(tmp_path / "b", 9.5) == (3, 600, 3)  # 7.09 - 4
+    # 15 minutes: 900 / (0.04 · 2010) = 11.2, less 4
+    assert planned(tmp_path / "a", 15) == (7, 600, 3)
+    assert planned(tmp_path / "b", 13.5) == (6, 600, 3)  # 10.07 - 4
 
 
-def test_one_that_buys_no_three_buys_three_shorter_ones(tmp_path, slow):
-    # 8 minutes buy 1.97 pairs; 480 / (0.04 · 7) = 1714, less 10; / 3 - 66.7 = 501.4
-    assert planned(tmp_path, 8) == (3, 501, 3)
+def test_one_that_buys_no_six_buys_six_shorter_ones(tmp_path, slow):
+    # 8.1 minutes buy 2.04 pairs; 486 / (0.04 · 10) = 1215, less 10; / 3 - 66.7 = 335
+    assert planned(tmp_path, 8.1) == (6, 335, 3)
 
 
 def test_a_budget_for_so_many_seeds_buys_images(tmp_path, slow):
@@ -537,8 +540,8 @@ def test_a_budget_that_is_too_small_says_what_would_do(tmp_path, slow):
     with pytest.raises(UserError, match=r"too small for 16 trainings; 2.1 would do for 100 images"):
         planned(tmp_path / "a", 1, seeds=2)
     assert planned(tmp_path / "a", 2.1, seeds=2)[1] >= 100
-    with pytest.raises(UserError, match=r"too small for 18 trainings; 2.5 would do for 100 images"):
-        planned(tmp_path / "b", 1)  # three pairs
+    with pytest.raises(UserError, match=r"too small for 24 trainings; 3.6 would do for 100 images"):
+        planned(tmp_path / "b", 1)  # six pairs
 
 
 def test_more_seeds_share_the_budget(tmp_path, slow):
@@ -562,9 +565,9 @@ def test_a_budget_buys_no_more_pairs_than_there_may_be(tmp_path, slow, monkeypat
 
 
 def test_a_plan_with_a_budget_is_kept_however_fast_the_machine_is_then(tmp_path, slow, monkeypatch):
-    assert planned(tmp_path, 13) == (5, 600, 3)
+    assert planned(tmp_path, 15) == (7, 600, 3)
     monkeypatch.setattr(Trainer, "estimate", lambda trainer: (1e9, 0))
-    assert planned(tmp_path, 13) == (5, 600, 3)
+    assert planned(tmp_path, 15) == (7, 600, 3)
 
 
 def test_an_outcomes_arms_come_by_seed():

@@ -154,10 +154,10 @@ def test_late_ones_count_as_later_whichever_arm_it_is():
     assert (of(*nine, both_late).low, of(*nine, both_late).high) == (1, 8)
 
 
-def test_a_late_ones_end_stands_for_it_in_the_spread():
+def test_with_late_ones_nobody_knows_the_spread():
     exact = of(*((v, v) for v in (1, 2, 3, 4, 5, 6)))
-    assert of(*((v, v) for v in (1, 2, 3, 4, 5)), (6, inf)).seen == exact.seen
-    assert of(*((v, v) for v in (2, 3, 4, 5, 6)), (-inf, 1)).seen == exact.seen
+    assert of(*((v, v) for v in (1, 2, 3, 4, 5)), (6, inf)).seen == inf
+    assert of(*((v, v) for v in (2, 3, 4, 5, 6)), (-inf, 1)).seen == inf
     deviation = np.std([1, 2, 3, 4, 5, 6], ddof=1)
     assert exact.seen == pytest.approx(deviation * median_seen(1.0, 6))
 
@@ -183,8 +183,9 @@ def test_too_few_pairs_see_no_median():
         (0.1, 0.5, 0.9, 0.9, AGREES),  # both borders belong to it
         (0.1, 0.5, 0.9, None, AGREES),
         (0.1, 0.5, 0.9, 0.91, SMALLER),  # the paper's is out of reach
-        (0.1, 0.49, 0.9, 0.5, SMALLER),  # it does not count
-        (0.1, 0.49, 0.9, None, SMALLER),
+        (0.1, 0.49, 0.9, 0.5, UNCLEAR),  # it does not count
+        (0.1, 0.49, 0.9, None, UNCLEAR),
+        (0.1, 0.2, 0.3, 0.5, SMALLER),  # it does not count either, but it is known to be smaller
         (2.0, 3.0, 4.0, 1.0, AGREES),  # more than the paper's
         (0.0, 0.5, 1.0, 0.5, UNCLEAR),
         (-0.1, 0.9, 1.9, 0.5, UNCLEAR),
@@ -198,3 +199,18 @@ def test_too_few_pairs_see_no_median():
 )
 def test_the_rule_at_its_borders(low, middle, high, paper, verdict):
     assert Effect(middle, low, high).verdict(0.5, paper) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "paper", "said"),
+    [
+        (-0.1, 0.4, 0.5, ["less than the paper's", "no difference that counts"]),
+        (-0.1, 0.5, 0.6, ["less than the paper's"]),  # 0.5 counts
+        (-0.5, 0.1, 0.1, []),  # so does -0.5
+        (-0.4, 0.4, None, ["no difference that counts"]),
+        (-0.4, 0.4, 0.4, ["no difference that counts"]),
+        (-inf, inf, 0.5, []),
+    ],
+)
+def test_what_an_interval_leaves_out(low, high, paper, said):
+    assert Effect(0.0, low, high).leaves_out(0.5, paper) == said
