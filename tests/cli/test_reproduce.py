@@ -83,7 +83,7 @@ def test_an_experiment_from_end_to_end(place, capsys):
     )
     # (12.706 + 1.376) · 0.9 / √2
     assert (
-        "  test error, without conv4 against five convolutions: 0.5 points count; 2 pairs would"
+        "  test error, without conv4 against five convolutions: 1 points count; 2 pairs would"
         " show 8.96 (4 times in 5)\n" in told
     )
     trial = r"without conv4, seed 2010, rate 0\.01; score"
@@ -92,7 +92,7 @@ def test_an_experiment_from_end_to_end(place, capsys):
     assert re.search(rf"^{whole} \d+\.\d\d %; \d+ s$", told, re.MULTILINE)
     assert "the paper: about 2 points of top-1. Verdict: " in told
     rows = (folder / "results.csv").read_text().splitlines()
-    assert rows[0] == "arm,seed,test_error,parameters,rate,failed"
+    assert rows[0] == "arm,seed,rate,failed,train_error,test_error,parameters"
     assert [row.split(",")[:2] for row in rows[1:]] == [
         [arm, seed] for arm in EXPERIMENTS["depth"].arms for seed in "01"
     ]
@@ -252,7 +252,7 @@ def test_wrong_input(place, refused):
     assert "there is no experiment 'lr': expected all, or one of" in refused("reproduce", "lr")
     assert "expected seeds ≥ 1" in refused("reproduce", "depth", *GREY, "--seeds", "0")
     assert "unknown data set" in refused("reproduce", "depth", "--data", "nothing")
-    assert "too small for 16 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
+    assert "too small for 28 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
     assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
     assert list(place.iterdir()) == []
 

@@ -595,6 +595,7 @@ def test_a_rate_that_is_far_too_high_fails(race):
 
 class Chosen(Experiment):
     arms = ("a", "b")
+    one_rate = False
     rates = (0.1, 0.2, 0.3)
 
 
@@ -629,18 +630,14 @@ def test_the_rate_with_the_best_median_of_those_without_a_failure(failed, rate):
 
 def test_nets_that_share_a_rate_have_the_best_for_both():
     class Both(Chosen):
-        arms = ("a", "b")
         one_rate = True
-
-    class Each(Both):
-        one_rate = False
 
     others = {rate: (score,) * 3 for rate, score in ((0.1, 3), (0.2, 30), (0.3, 9))}
     results = trials(SCORES) | {
         name.replace("a, ", "b, "): {"b": trial["a"]} for name, trial in trials(others).items()
     }
     nets = Training("a", 5), Training("b", 5)
-    assert [Each().rate(net, results) for net in nets] == [0.2, 0.1]
+    assert [Chosen().rate(net, results) for net in nets] == [0.2, 0.1]
     assert [Both().rate(net, results) for net in nets] == [0.3, 0.3]  # 49, of 63 and 51
     results["b, seed 2010, rate 0.3"]["b"]["failed"] = True
     assert [Both().rate(net, results) for net in nets] == [0.2, 0.2]
