@@ -270,6 +270,13 @@ def test_what_is_trained_otherwise_is_not_shared(tmp_path, monkeypatch, name, va
     assert (len(own), outcome.shared) == (TRIALS + 4, 0)
 
 
+def test_another_start_is_not_shared(tmp_path, monkeypatch):
+    trained_by(Toy(), tmp_path / "toy")
+    monkeypatch.setattr(Other, "net", lambda *a: Toy.net(*a[:2], a[2]._replace(seed=77)))
+    own, _ = trained_by(Other(), tmp_path / "other")
+    assert len(own) == TRIALS + 4
+
+
 def test_other_images_seeds_and_ways_to_judge_are_not_shared(tmp_path, monkeypatch):
     trained_by(Toy(), tmp_path / "toy")
     own, _ = trained_by(Other(), tmp_path / "bright", data_of(brightness=1))
