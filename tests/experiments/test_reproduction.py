@@ -252,8 +252,10 @@ def test_a_third_one_names_the_first(tmp_path):
     class Third(Other):
         name = "third"
 
-    for experiment in Toy(), Other(), Third():
-        trained_by(experiment, tmp_path / f"of {experiment.name}")
+    trained_by(Toy(), tmp_path / "of toy")
+    trained_by(Other(), tmp_path / "of other")
+    shutil.rmtree(tmp_path / "of toy")
+    trained_by(Third(), tmp_path / "of third")
     kept = read(tmp_path / "of third", "results.json")
     assert kept["sky, seed 0"]["from"] == "of toy"
     assert kept["green, seed 0"]["from"] == "of other"
