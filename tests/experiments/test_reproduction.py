@@ -255,8 +255,10 @@ def test_a_third_one_names_the_first(tmp_path):
     class Third(Other):
         name = "third"
 
-    for experiment in Toy(), Other(), Third():
-        trained_by(experiment, tmp_path / f"of {experiment.name}")
+    trained_by(Toy(), tmp_path / "of toy")
+    trained_by(Other(), tmp_path / "of other")
+    shutil.rmtree(tmp_path / "of toy")
+    trained_by(Third(), tmp_path / "of third")
     kept = read(tmp_path / "of third", "results.json")
     assert kept["sky, seed 0"]["from"] == "of toy"
     assert kept["green, seed 0"]["from"] == "of other"
@@ -271,6 +273,13 @@ def test_what_is_trained_otherwise_is_not_shared(tmp_path, monkeypatch, name, va
     monkeypatch.setattr(Other, name, value)
     own, outcome = trained_by(Other(), tmp_path / "other")
     assert (len(own), outcome.shared) == (TRIALS + 4, 0)
+
+
+def test_another_start_is_not_shared(tmp_path, monkeypatch):
+    trained_by(Toy(), tmp_path / "toy")
+    monkeypatch.setattr(Other, "net", lambda *a: Toy.net(*a[:2], a[2]._replace(seed=77)))
+    own, _ = trained_by(Other(), tmp_path / "other")
+    assert len(own) == TRIALS + 4
 
 
 def test_other_images_seeds_and_ways_to_judge_are_not_shared(tmp_path, monkeypatch):
