@@ -351,7 +351,7 @@ def test_the_install_cell_installs_from_a_git_address(tmp_path):
         pytest.skip("not a git repository")
     clone, fresh = tmp_path / "clone.git", tmp_path / "fresh"
     subprocess.run(["git", "clone", "-q", "--bare", ROOT, clone], check=True)
-    fresh_venv = [sys.executable, "-m", "venv", "--upgrade-deps", fresh]  # pip of today, as Colab's
+    fresh_venv = [sys.executable, "-m", "venv", fresh]
     subprocess.run(fresh_venv, check=True)
     python = fresh / ("Scripts" if os.name == "nt" else "bin") / "python"
     _, cell = beginning(nbformat.read(next(iter(NOTEBOOKS.values())), as_version=4))
