@@ -54,7 +54,7 @@ class Measure:
     claimed: bool = True
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.more} against {self.less}"
+        return f"{self.name} of “{self.more}” against “{self.less}”"
 
 
 class Training(NamedTuple):

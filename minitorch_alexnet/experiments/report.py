@@ -63,7 +63,7 @@ def in_words(outcome: Outcome, measure: Measure) -> str:
     if left_out := outcome.leaves_out(measure):
         said.append(f"the interval says: {', '.join(left_out)}")
     return (
-        f"{measure.name[0].upper()}{measure.name[1:]}, {measure.more} against {measure.less}:"
+        f"{str(measure)[0].upper()}{str(measure)[1:]}:"
         f" {difference(outcome, measure)}{_share(outcome, measure)}. {paper} {'; '.join(said)}."
     )
 

@@ -7,7 +7,7 @@ from ..layers import Conv2d, LocalResponseNorm
 from .experiment import Experiment, fewer_errors, parameters
 from .rebuild import rebuilt, refitted
 
-TWO, HALF, EQUAL = "two towers", "one, half as wide", "one, as many parameters"
+TWO, HALF, EQUAL = "two towers", "half as wide", "as many parameters"
 
 
 class TwoDevices(Experiment):

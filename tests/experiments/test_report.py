@@ -108,8 +108,8 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
     for part in (
         "section 3.3",
         lrn.experiment.claim,
-        "- Test error, without against with LRN: 2.00 [−0.48, 4.48] points, 14.3 % of the errors."
-        " The paper: 2 points on CIFAR-10",
+        "- Test error of “without” against “with LRN”: 2.00 [−0.48, 4.48] points, 14.3 % of the"
+        " errors. The paper: 2 points on CIFAR-10",
         "ImageNet. **cannot tell**.",
         "| test error, % | with LRN: 12.00 ± 1.00 | without: 14.00 ± 2.00 | 2.00 [−0.48, 4.48]"
         " points | 1 points | 3.10 points | cannot tell |",  # (4.303 + 1.061) / √3
@@ -188,8 +188,8 @@ def test_the_forecast_says_what_counts_and_what_can_be_shown():
     error, _, epochs = find("dropout").measures
     # (2.262 + 0.883) · 0.7 / √10
     assert forecast(error, 10) == (
-        "test error, without against dropout 0.5: 0.5 points count; 10 pairs would show 0.70 (4"
-        " times in 5)"
+        "test error of “without” against “dropout 0.5”: 0.5 points count; 10 pairs would show"
+        " 0.70 (4 times in 5)"
     )
     assert forecast(error, 1).endswith("1 pairs cannot tell anything (4 times in 5)")
     shown = np.exp(median_seen(0.4, 10))
@@ -238,7 +238,7 @@ def test_the_page_of_all(lrn, dropout):
     text = page([lrn, dropout], {find("pca-colour"): "these images are grey"})
     assert "25 minutes of training in all; version 1." in text
     assert "| [Local response normalisation](lrn/report.md), garments, 3 seeds | " in text
-    assert "| test error, without against with LRN: 2 points on CIFAR-10" in text
+    assert "| test error of “without” against “with LRN”: 2 points on CIFAR-10" in text
     assert "| 2.00 [−0.48, 4.48] points | 3.10 points | cannot tell |" in text
     assert "| [Dropout](dropout/report.md), garments, 3 seeds | " in text
     assert text.count("dropout/report.md") == 1  # and three measures

@@ -422,8 +422,8 @@ def test_the_plan_is_written_before_the_first_run(tmp_path):
     assert (plan.experiment, plan.data, plan.seeds, plan.budget) == ("toy", "noise", 2, None)
     assert (plan.pairs, plan.images, plan.epochs) == (2, 60, 3)
     assert plan.counts == {
-        "test error, red against blue": 0.5,
-        "epochs, blue against red": 1.5,
+        "test error of “red” against “blue”": 0.5,
+        "epochs of “blue” against “red”": 1.5,
     }
     assert plan.made_with == made_with()
     assert plan.made_with.keys() == {"commit", "blas", "cpu", "threads"}
