@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ..layers import Linear
 from .experiment import Experiment, Measure, fewer_errors, judged, parameters, percent_wrong
 from .rebuild import refitted
@@ -96,9 +98,10 @@ class DropoutExperiment(Experiment):
         }
 
     def remarks(self, rows):
+        rows = [row for row in rows if "gap" in row]  # those that diverged have none
         gaps = {arm: [row["gap"] for row in rows if row["arm"] == arm] for arm in self.arms}
-        told = " and ".join(f"{sum(gap) / len(gap):.2f} ({arm})" for arm, gap in gaps.items())
-        return [f"Test error less training error, on average: {told} points."]
+        told = " and ".join(f"{np.mean(gap):.2f} ({arm})" for arm, gap in gaps.items() if gap)
+        return [f"Test error less training error, on average: {told} points."] if rows else []
 
 
 def epochs_to_converge(history: list[dict]) -> tuple[int, bool]:

@@ -105,7 +105,7 @@ class Experiment:
     """A claim of the paper. One experiment a file; each says what its arms change.
 
     arms: the paper's way first;  nets: what is trained for each seed
-    measures: the first decides the verdict
+    measures: each has its verdict
     data: the data set that it is for;  model: the net in words, where it is not the config's
     pairs: seeds, if nobody says how many
     rates: to choose from;  one_rate: for all nets, or each its own, where it changes what a rate is
@@ -221,7 +221,8 @@ class Experiment:
             return {training.net: {"score": error, **told}}
         if diverged:
             decided = [training.net] if training.net in self.arms else self.arms
-            return {arm: {**as_guessing(study), **told, "start": start} for arm in decided}
+            told |= {"parameters": parameters(trainer.net), "start": start}
+            return {arm: as_guessing(study) | told for arm in decided}
         few = study.train.subset(slice(HELD_OUT))
         told |= {"train_error": percent_wrong(trainer, few), "start": start}
         arms = self.judge(trainer, study, training)

@@ -64,9 +64,8 @@ class Specialisation(Experiment):
         }
 
     def remarks(self, rows):
-        towers = (
-            f"{r['tower_a']:.1f} and {r['tower_b']:.1f}" for r in rows if r["arm"] == self.arms[0]
-        )
+        own = [row for row in rows if row["arm"] == self.arms[0] and "tower_a" in row]
+        towers = (f"{row['tower_a']:.1f} and {row['tower_b']:.1f}" for row in own)
         return [f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}."]
 
 

@@ -12,7 +12,7 @@ from minitorch_alexnet.config import Config
 from minitorch_alexnet.data import Data
 from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.data.transforms import ten_crops
-from minitorch_alexnet.errors import UserError
+from minitorch_alexnet.errors import Diverged, UserError
 from minitorch_alexnet.experiments import EXPERIMENTS, dropout, find, relu_vs_tanh
 from minitorch_alexnet.experiments.experiment import (
     TRIAL_SEEDS,
@@ -29,6 +29,7 @@ from minitorch_alexnet.experiments.specialisation import colour_share, tower_mea
 from minitorch_alexnet.layers import LocalResponseNorm
 from minitorch_alexnet.layers.loss import log_softmax
 from minitorch_alexnet.run import in_words
+from minitorch_alexnet.train import Trainer
 
 GREY_TOO = [name for name in EXPERIMENTS if name not in ("pca-colour", "specialisation")]
 SEVERAL = [name for name in EXPERIMENTS if len(EXPERIMENTS[name].nets) > 1]
@@ -749,3 +750,23 @@ def test_a_model_is_named_by_the_shorter_side():
     assert model_for((3, 64, 150)) == model_for((3, 150, 64)) == "alexnet-small"
     with pytest.raises(UserError, match="--size 32 or --size 64"):
         model_for((3, 150, 40))
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "relu-vs-tanh"])
+def test_judged_nets_that_diverge_have_numbers_and_a_report(name, colour, monkeypatch):
+    experiment, rows = find(name), []
+
+    def diverge(trainer, on_step):
+        raise Diverged("the loss is not finite")
+
+    monkeypatch.setattr(Trainer, "fit", diverge)
+    for net in experiment.nets:
+        training = Training(net, 0, 0.02)
+        trainer = experiment.trainer(colour, training)
+        arms = experiment.train(trainer, colour, training, {}, lambda trainer: None)
+        rows += [{"arm": arm, "seed": 0, **numbers} for arm, numbers in arms.items()]
+    assert {row["arm"] for row in rows} == set(experiment.arms)
+    for row in rows:
+        assert row["failed"]
+        assert all(np.isfinite(row[measure.key]) for measure in experiment.measures)
+    assert all("nan" not in remark for remark in experiment.remarks(rows))
