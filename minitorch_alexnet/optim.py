@@ -82,7 +82,7 @@ class SGD:
 
 @fuse
 def descend(w, v, g, momentum, rate, decay):
-    """The two lines above, in place; on a GPU one pass: three arrays read, two written."""
+    """Section 5's update, in place; on a GPU one pass: three arrays read, two written."""
     v *= momentum
     v -= rate * (decay * w + g)
     w += v

@@ -44,7 +44,8 @@ class Processes:
         return share if share.start < share.stop else slice(0, 1)
 
     def weight(self, batch: int) -> float:
-        """Of the mean over its images in that over the whole batch: 0 for the image of another."""
+        """How much the mean over its images counts in that over the whole batch: 0 if it has none
+        of its own and only borrows one."""
         share = self.share(batch)
         return (share.stop - share.start) / batch
 

@@ -8,8 +8,9 @@ from tqdm import tqdm
 from .. import data
 from ..errors import DataError, UserError
 from ..experiments import EXPERIMENTS, Experiment, find
+from ..experiments.outcome import Outcome
 from ..experiments.report import PAGE, csv_text, difference, forecast, page, report
-from ..experiments.reproduction import Outcome, Reproduction
+from ..experiments.reproduction import Reproduction
 from ..files import open_file, write_figure, write_text
 from ..processes import processes
 from ..words import duration

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..words import command, duration, printable
 from .experiment import TRIAL_SEEDS, Experiment, Measure
-from .reproduction import Outcome, Plan, could_see
+from .outcome import Outcome, could_see
+from .plan import Plan
 from .statistics import RULE
 
 PAGE = "# The paper's claims, tried"  # how that of all experiments begins

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from ..experiments.experiment import Measure
+from ..experiments.outcome import Outcome
 from ..experiments.report import difference
-from ..experiments.reproduction import Outcome
 from .figure import COLOURS, DPI, Figure
 from .run import filters
 from .text import fit, plain

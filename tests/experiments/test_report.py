@@ -14,8 +14,9 @@ from matplotlib.colors import to_rgba
 from minitorch_alexnet import viz
 from minitorch_alexnet.data import DATASETS
 from minitorch_alexnet.experiments import EXPERIMENTS, find
+from minitorch_alexnet.experiments.outcome import Outcome
+from minitorch_alexnet.experiments.plan import Plan
 from minitorch_alexnet.experiments.report import csv_text, difference, forecast, page, report, seen
-from minitorch_alexnet.experiments.reproduction import Outcome, Plan
 from minitorch_alexnet.experiments.statistics import RULE, median_seen
 from minitorch_alexnet.viz.figure import COLOURS
 from minitorch_alexnet.words import printable

@@ -20,8 +20,11 @@ from minitorch_alexnet.experiments.experiment import (
     Measure,
     Training,
 )
+from minitorch_alexnet.experiments.kept import digest
+from minitorch_alexnet.experiments.outcome import Outcome, could_see
+from minitorch_alexnet.experiments.plan import Plan
 from minitorch_alexnet.experiments.report import csv_text
-from minitorch_alexnet.experiments.reproduction import Outcome, Plan, Reproduction, could_see
+from minitorch_alexnet.experiments.reproduction import Reproduction
 from minitorch_alexnet.files import Lock
 from minitorch_alexnet.graph import Graph
 from minitorch_alexnet.layers import Flatten, Linear
@@ -569,7 +572,7 @@ def test_two_processes_buy_twice_as_much(tmp_path, slow):
 
 
 def test_a_budget_buys_no_more_pairs_than_there_may_be(tmp_path, slow, monkeypatch):
-    monkeypatch.setattr(reproduction, "MOST_SEEDS", 7)
+    monkeypatch.setattr("minitorch_alexnet.experiments.plan.MOST_SEEDS", 7)
     assert planned(tmp_path, 1000) == (7, 600, 3)
 
 
@@ -623,7 +626,7 @@ FIRST = "blue, seed 0"
 
 def resigned(folder, result):
     """The result as a stranger would write it who knows how."""
-    return {**result, "sha256": reproduction._digest(read(folder, "plan.json"), FIRST, result)}
+    return {**result, "sha256": digest(read(folder, "plan.json"), FIRST, result)}
 
 
 @pytest.mark.parametrize("signed", [False, True])
@@ -677,8 +680,8 @@ def test_trials_that_cannot_be(done, numbers):
 
     def changed(results):
         result = {**results[name], "arms": {"blue": numbers}}
-        digest = reproduction._digest(read(folder, "plan.json"), name, result)
-        return {**results, name: {**result, "sha256": digest}}
+        made = digest(read(folder, "plan.json"), name, result)
+        return {**results, name: {**result, "sha256": made}}
 
     change("results.json", changed)
     with pytest.raises(UserError, match=r"results\.json is damaged .*another --out"):
