@@ -22,8 +22,9 @@ class Depth(Experiment):
         for arm in arms[1:]
     )
     ours = (
-        "A convolution and its ReLU are left out. Where the numbers of maps do not fit then, conv4"
-        " reads what conv3 read, or gives what conv5 gave; it starts anew, all else alike."
+        "A convolution and its ReLU are left out. Without conv3, conv4 reads what conv3 read, both"
+        " towers, which meet nowhere else before fc6; without conv5 it gives what conv5 gave. It"
+        " starts anew there, all else alike."
     )
     data, rates = "cifar-10", (0.01, 0.02, 0.04)
     pairs = 6
@@ -35,15 +36,14 @@ class Depth(Experiment):
             return net
         conv4 = net["conv4"]
         reads = net["conv3"].in_channels if left_out == "conv3" else conv4.in_channels
+        groups = net["conv3"].groups if left_out == "conv3" else conv4.groups
         gives = net["conv5"].out_channels if left_out == "conv5" else conv4.out_channels
 
         def change(node):
             if node.name in (left_out, left_out.replace("conv", "relu")):
                 return None
             if node.name == "conv4" and left_out != "conv4":
-                return Conv2d(
-                    reads, gives, conv4.kernel_size, padding=conv4.padding, groups=conv4.groups
-                )
+                return Conv2d(reads, gives, conv4.kernel_size, padding=conv4.padding, groups=groups)
             return node.layer
 
         first = {"conv4.weight": he_after_norm} if left_out == "conv3" else {}

@@ -222,7 +222,9 @@ class Experiment:
         if diverged:
             decided = [training.net] if training.net in self.arms else self.arms
             told |= {"parameters": parameters(trainer.net), "start": start}
-            return {arm: as_guessing(study) | told for arm in decided}
+            guess = as_guessing(study)
+            told |= {measure.key: guess[measure.key] for measure in self.measures}
+            return dict.fromkeys(decided, told)
         few = study.train.subset(slice(HELD_OUT))
         told |= {"train_error": percent_wrong(trainer, few), "start": start}
         arms = self.judge(trainer, study, training)
@@ -264,8 +266,8 @@ def as_guessing(study: Study) -> dict:
     """Whatever is measured, of a net that diverged: the numbers of a guess."""
     classes = study.train.num_classes
     error = 100 * (1 - 1 / classes)
-    durations = {"epochs": study.epochs, "arrived": False}
-    return {"test_error": error, "test_loss": math.log(classes), "difference": 0.0, **durations}
+    loss, epochs = math.log(classes), study.epochs
+    return {"test_error": error, "test_loss": loss, "difference": 0.0, "epochs": epochs}
 
 
 def judged(trainer: Trainer, dataset: ArrayDataset | ImageFolder, crops: int = 1) -> Evaluation:

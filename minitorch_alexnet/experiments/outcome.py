@@ -1,11 +1,12 @@
 """What a finished experiment has found, as numbers and verdicts."""
 
+import json
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from .experiment import Experiment, Measure
+from .experiment import Experiment, Measure, Training
 from .plan import Plan
 from .statistics import AGREES, UNCLEAR, Effect, mean_effect, mean_seen, median_effect, median_seen
 
@@ -31,6 +32,33 @@ class Outcome:
     made_with: list[dict[str, str]]
     shared: int
 
+    @classmethod
+    def of(
+        cls, experiment: Experiment, plan: Plan, results: dict[str, dict], test_images: int
+    ) -> "Outcome":
+        """results: of all the plan's trainings, by str(Training)"""
+        trainings = {t: results[str(t)] for t in experiment.trainings(plan.pairs)}
+        rows = [
+            {"arm": arm, "seed": training.seed, **numbers}
+            for training, result in trainings.items()
+            if not training.trial
+            for arm, numbers in result["arms"].items()
+        ]
+        own = [result for result in trainings.values() if "from" not in result]
+        made = [result["made_with"] for result in trainings.values()]
+        with_what = {json.dumps(machine): machine for machine in made}
+        return cls(
+            experiment,
+            plan,
+            test_images,
+            rows,
+            seconds=sum(result["seconds"] for result in own),
+            date=max(result["date"] for result in trainings.values()),
+            trials=_trials(experiment, results),
+            made_with=list(with_what.values()),
+            shared=len(trainings) - len(own),
+        )
+
     def of_arm(self, arm: str) -> list[dict]:
         """Its rows, by seed."""
         return [row for row in self.rows if row["arm"] == arm]
@@ -41,9 +69,14 @@ class Outcome:
         return np.array([[row[measure.key] for row in self.of_arm(arm)] for arm in arms], float)
 
     def arrived(self, measure: Measure) -> np.ndarray:
-        """(2, seeds): False where a duration is the training's whole length, or longer."""
+        """(2, seeds): False where a duration is only known to be longer than its number; of a net
+        no better than a guess, too."""
+
+        def came(row):
+            return row.get("arrived", True) and not row.get("failed", False)
+
         arms = measure.more, measure.less
-        return np.array([[row.get("arrived", True) for row in self.of_arm(arm)] for arm in arms])
+        return np.array([[came(row) or not measure.ratio for row in self.of_arm(a)] for a in arms])
 
     def effect(self, measure: Measure) -> Effect:
         """The paired differences'; where the measure is a ratio, those of the logarithms."""
@@ -73,6 +106,19 @@ def could_see(measure: Measure, pairs: int) -> float:
     if measure.ratio:
         return math.exp(median_seen(measure.spread, pairs))
     return mean_seen(measure.spread, pairs)
+
+
+def _trials(experiment: Experiment, results: dict[str, dict]) -> list[dict]:
+    """What was tried, and which rate each net was given."""
+    arms = {name: result["arms"] for name, result in results.items()}
+    rows = []
+    for net in experiment.nets:
+        chosen = experiment.rate(Training(net, 0), arms)
+        for rate in sorted(experiment.rates_of(net)):
+            score, failed = experiment.trials(net, rate, arms)
+            row = {"net": net, "rate": rate, "score": score, "failed": failed}
+            rows.append(row | {"chosen": rate == chosen})
+    return rows
 
 
 def _sizes(measure: Measure) -> tuple[float, float | None]:

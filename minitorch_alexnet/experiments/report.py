@@ -125,9 +125,12 @@ def _late(outcome: Outcome) -> list[str]:
         late = sum(not row.get("arrived", True) for row in rows)
         failed = sum(row.get("failed", False) for row in rows)
         if late:
-            lines.append(f"{arm}: {late} of {len(rows)} did not arrive, and count as later.")
+            lines.append(f"{arm}: {late} of {len(rows)} did not arrive: later than any that did.")
         if failed:
-            lines.append(f"{arm}: {failed} of {len(rows)} were no better than a guess.")
+            lines.append(
+                f"{arm}: {failed} of {len(rows)} were no better than a guess (one that diverges"
+                " gets a guess's numbers)."
+            )
     return lines
 
 

@@ -188,39 +188,7 @@ class Reproduction:
 
     def outcome(self) -> Outcome:
         """Of trainings that are all done."""
-        results = {training: self.results[str(training)] for training in self.trainings}
-        rows = [
-            {"arm": arm, "seed": training.seed, **numbers}
-            for training, result in results.items()
-            if not training.trial
-            for arm, numbers in result["arms"].items()
-        ]
-        own = [result for result in results.values() if "from" not in result]
-        made = [result["made_with"] for result in results.values()]
-        with_what = {json.dumps(machine): machine for machine in made}
-        return Outcome(
-            self.experiment,
-            self.plan,
-            len(self.data.test),
-            rows,
-            seconds=sum(result["seconds"] for result in own),
-            date=max(result["date"] for result in results.values()),
-            trials=self._trials(),
-            made_with=list(with_what.values()),
-            shared=len(results) - len(own),
-        )
-
-    def _trials(self) -> list[dict]:
-        """What was tried, and which rate each net was given."""
-        arms = {name: result["arms"] for name, result in self.results.items()}
-        rows = []
-        for net in self.experiment.nets:
-            chosen = self.experiment.rate(Training(net, 0), arms)
-            for rate in sorted(self.experiment.rates_of(net)):
-                score, failed = self.experiment.trials(net, rate, arms)
-                row = {"net": net, "rate": rate, "score": score, "failed": failed}
-                rows.append(row | {"chosen": rate == chosen})
-        return rows
+        return Outcome.of(self.experiment, self.plan, self.results, len(self.data.test))
 
 
 def _share_done(trainer: Trainer) -> float:

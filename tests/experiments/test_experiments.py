@@ -272,7 +272,7 @@ def test_overlap_changes_the_pools_and_no_shape(size):
 
 
 def test_depth_leaves_each_middle_convolution_out(grey):
-    """conv4 reads what conv3 read, or gives what conv5 gave."""
+    """conv4 reads what conv3 read, of both towers, or gives what conv5 gave."""
     whole, no3, no4, no5 = (trainer.net for trainer in pair("depth", grey))
     conv3, conv4, conv5 = (whole[name] for name in ("conv3", "conv4", "conv5"))
     assert (conv3.in_channels, conv3.out_channels, conv4.out_channels) == (64, 96, 96)
@@ -283,7 +283,7 @@ def test_depth_leaves_each_middle_convolution_out(grey):
     assert changed_layers(whole, no3) == {
         "conv3": (repr(conv3), None),
         "relu3": ("ReLU()", None),
-        "conv4": (repr(conv4), "Conv2d(64, 96, 3, padding=1, groups=2)"),
+        "conv4": (repr(conv4), "Conv2d(64, 96, 3, padding=1)"),
     }
     assert changed_layers(whole, no5) == {
         "conv5": (repr(conv5), None),
@@ -294,6 +294,7 @@ def test_depth_leaves_each_middle_convolution_out(grey):
         weight = net.state_dict()["conv4.weight"]
         assert weight.std() == pytest.approx(gain * np.sqrt(2 / weight[0].size), rel=0.05)
         assert net.nodes["pool5"].shape == whole.nodes["pool5"].shape
+    assert parameters(no3) == parameters(no4) == parameters(no5) < parameters(whole)
 
 
 def test_dropout_differs_in_the_share_of_silent_units(grey):

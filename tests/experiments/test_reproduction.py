@@ -191,6 +191,16 @@ def test_what_does_not_arrive_is_later_than_anything():
     assert (found.low, found.high) == (-math.inf, math.inf)
 
 
+def test_a_net_no_better_than_a_guess_has_not_arrived_and_its_error_stands():
+    error, epochs = Toy.measures
+    outcome = of_rows([2, 3, 4, 5, 6, 10], [1, 2, 2, 2, 2, 2])
+    for row in outcome.rows:
+        row |= {"failed": (row["arm"], row["seed"]) == ("red", 0), "test_error": 90.0}
+    assert outcome.arrived(epochs).tolist() == [[True] * 6, [False] + [True] * 5]
+    assert outcome.effect(epochs).low == -math.inf
+    assert outcome.arrived(error).all()
+
+
 @pytest.mark.parametrize(
     ("times", "verdict"),
     [(3.0, "agrees"), (1.9, "there, but smaller"), (1.2, "there, but smaller"), (0.6, "opposite")],
