@@ -1,6 +1,7 @@
 """What a training's last digits depend on besides its plan: the code, the BLAS, the processor."""
 
 import functools
+import hashlib
 import platform
 import subprocess
 from pathlib import Path
@@ -23,7 +24,7 @@ def made_with() -> dict[str, str]:
 
 @functools.cache  # that which runs, not one that comes later
 def commit() -> str:
-    """The checkout's, "and changes" if it has any; "none" of an installed package."""
+    """The checkout's, and a digest of its changes if it has any; "none" of an installed package."""
     here = Path(__file__).parent
 
     def git(*words):
@@ -39,8 +40,12 @@ def commit() -> str:
     try:
         if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
             return "none"
-        changes = " and changes" if git("status", "--porcelain", "--", ".") else ""
-        return f"{git('rev-parse', '--short=12', 'HEAD')}{changes}"
+        commit = git("rev-parse", "--short=12", "HEAD")
+        files = git("status", "--porcelain", "--", ".")
+        if not files:
+            return commit
+        changes = f"{files}\n{git('diff', 'HEAD', '--', '.')}"
+        return f"{commit} and changes {hashlib.sha256(changes.encode()).hexdigest()[:8]}"
     except (OSError, subprocess.TimeoutExpired):  # no git, or no answer
         return "none"
 

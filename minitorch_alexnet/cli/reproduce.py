@@ -13,6 +13,7 @@ from ..experiments.report import PAGE, csv_text, difference, forecast, page, rep
 from ..experiments.reproduction import Reproduction
 from ..files import open_file, write_figure, write_text
 from ..processes import processes
+from ..run import as_folder
 from ..words import duration
 from .numbers import decimal, whole
 from .say import say
@@ -47,7 +48,7 @@ def add_commands(add_command) -> None:
         type=decimal,
         metavar="MINUTES",
         help="for all that the command does; it says what effect that can show (default: each"
-        " experiment's own size, an hour or two)",
+        " experiment's own size, one to four hours of two cores)",
     )
     command.add_argument(
         "--out",
@@ -63,6 +64,7 @@ def reproduce(arguments) -> int:
         return 0
     if arguments.name is None:
         raise UserError("say which experiment: reproduce NAME, or all; reproduce --list names them")
+    arguments.out = as_folder(arguments.out)
     if arguments.name == "all":
         _do_all(arguments)
         return 0
@@ -113,9 +115,11 @@ def _do_all(arguments) -> None:
         raise UserError(f"no experiment suits these images: {next(iter(left_out.values()))}")
     for experiment, why in left_out.items():
         say(f"{experiment.name} is left out: {why}")
-    path = Path(arguments.out, "README.md")
+    path = arguments.out / "README.md"
     _expect_our_page(path)
     share = arguments.budget and arguments.budget / len(fitting)
+    for experiment, images in fitting.items():  # what does not go is said before hours of training
+        _reproduction(experiment, images, arguments, share)
     outcomes = [_do(experiment, images, arguments, share) for experiment, images in fitting.items()]
     if processes().rank == 0:
         write_text(path, page(outcomes, left_out))
@@ -145,13 +149,12 @@ def _expect_our_page(path: Path) -> None:
 
 def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | None) -> Outcome:
     """Do one experiment, or what is left of it, and write its report, figure and table."""
-    folder = Path(arguments.out, experiment.name)
-    together = processes()
-    reproduction = Reproduction(experiment, loaded, folder, arguments.seeds, budget, together)
+    folder, together = arguments.out / experiment.name, processes()
+    reproduction = _reproduction(experiment, loaded, arguments, budget)
     plan, total = reproduction.plan, len(reproduction.trainings)
     done = total - len(reproduction.pending)
     say(
-        f"{experiment.name}: {plan.pairs} pairs, {total} trainings with those that choose rates,"
+        f"{experiment.name}: seeds: {plan.pairs}; {total} trainings with those that choose rates,"
         f" {done} of them done; each on {plan.images:,} images of {plan.data}, epochs:"
         f" {plan.epochs}. Folder: {folder}"
     )
@@ -169,8 +172,16 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
             f"{measure}: {difference(outcome, measure)}; the paper: {measure.paper}."
             f" Verdict: {outcome.verdict(measure)}."
         )
-    say(f"{duration(outcome.seconds)} in all; report.md, figure.png and results.csv in {folder}.")
+    say(
+        f"{duration(outcome.seconds)} of training, added up; report.md, figure.png and results.csv"
+        f" in {folder}."
+    )
     return outcome
+
+
+def _reproduction(experiment, loaded: data.Data, arguments, budget: float | None) -> Reproduction:
+    folder = arguments.out / experiment.name
+    return Reproduction(experiment, loaded, folder, arguments.seeds, budget, processes())
 
 
 def _with_bar(reproduction: Reproduction) -> Outcome:

@@ -3,6 +3,10 @@
 A new one is a file with a subclass of Experiment that says what is claimed, what its arms are, what
 differs between them (`change` a layer of the net, or its `config`) and what is measured; and a line
 in EXPERIMENTS.
+
+experiment.py says what an experiment is. reproduction.py does one: by its plan (plan.py), keeping
+each result (kept.py), and coming to an outcome (outcome.py), which statistics.py judges and
+report.py tells. rebuild.py and small.py make the arms' nets.
 """
 
 from ..errors import UserError

@@ -29,6 +29,14 @@ class Depth(Experiment):
     data, rates = "cifar-10", (0.01, 0.02, 0.04)
     pairs = 6
 
+    def remarks(self, rows):
+        of = {row["arm"]: row["parameters"] for row in rows}
+        told = "; ".join(f"{arm}: {of[arm]:,}" for arm in self.arms)
+        return [
+            f"Parameters: {told}. A middle layer has more of them here than in the paper, where"
+            " each has a hundredth or so of all."
+        ]
+
     def net(self, study, training):
         net = super().net(study, training)
         left_out = training.net.removeprefix("without ")

@@ -123,7 +123,7 @@ class Experiment:
     ours: str
     data, model = "fashion-mnist", ""
     rates: tuple[float, ...] = (0.02, 0.04, 0.08)
-    one_rate, score = True, "error on held-out images, %"
+    one_rate, score = True, "error on training images that were held out, %"
     pairs, images, epochs, tests = 10, 10_000, 8, 1
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ class Outcome:
 
     rows: {"arm": …, "seed": …, and numbers by name, among them each measure's}
     trials: a row a net and rate, {"net", "rate", "score", "failed", "chosen"}
-    made_with: each combination that trainings were made with, once
+    made_with: each combination that trainings were made with, and how many of them
     seconds: that its own trainings took;  shared: how many were another experiment's
     date: of the last one
     """
@@ -45,8 +46,7 @@ class Outcome:
             for arm, numbers in result["arms"].items()
         ]
         own = [result for result in trainings.values() if "from" not in result]
-        made = [result["made_with"] for result in trainings.values()]
-        with_what = {json.dumps(machine): machine for machine in made}
+        made = Counter(json.dumps(result["made_with"]) for result in trainings.values())
         return cls(
             experiment,
             plan,
@@ -54,8 +54,8 @@ class Outcome:
             rows,
             seconds=sum(result["seconds"] for result in own),
             date=max(result["date"] for result in trainings.values()),
-            trials=_trials(experiment, results),
-            made_with=list(with_what.values()),
+            trials=_rates_tried(experiment, results),
+            made_with=[json.loads(how) | {"trainings": str(n)} for how, n in made.items()],
             shared=len(trainings) - len(own),
         )
 
@@ -93,7 +93,7 @@ class Outcome:
         found = self.effect(measure).verdict(*_sizes(measure))
         if measure.claimed or found == UNCLEAR:
             return found
-        return f"more: {measure.more if found == AGREES else measure.less}"
+        return f"more with “{measure.more if found == AGREES else measure.less}”"
 
     def leaves_out(self, measure: Measure) -> list[str]:
         """What the interval says besides."""
@@ -108,7 +108,7 @@ def could_see(measure: Measure, pairs: int) -> float:
     return mean_seen(measure.spread, pairs)
 
 
-def _trials(experiment: Experiment, results: dict[str, dict]) -> list[dict]:
+def _rates_tried(experiment: Experiment, results: dict[str, dict]) -> list[dict]:
     """What was tried, and which rate each net was given."""
     arms = {name: result["arms"] for name, result in results.items()}
     rows = []

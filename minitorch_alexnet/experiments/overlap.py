@@ -22,7 +22,11 @@ class Overlap(Experiment):
             spread=0.4,
         ),
     )
-    ours = "All three pools change; their outputs keep their sizes, as in the paper."
+    ours = (
+        "All three pools change; their outputs keep their sizes, as in the paper. Where a map's"
+        " side is odd, as with images of 32 pixels, windows of 2×2 leave its last row and column"
+        " out."
+    )
     pairs = 18
 
     def net(self, study, training):

@@ -24,7 +24,7 @@ class Plan:
 
     seeds, budget: asked for, or None;  fingerprint: of the images;  recipe: of each net, in words
     counts: the smallest difference (of ratios: ratio) that does, by the measure's arms
-    made_with: what the last digits hang on, as it was when the plan was made
+    versions, made_with: what the last digits hang on, as it was when the plan was made
     pairs: seeds;  images, epochs: of a training
     """
 
@@ -45,7 +45,7 @@ class Plan:
 def asked_for(
     experiment: Experiment, data: Data, usual: Study, seeds: int | None, budget: float | None
 ) -> dict:
-    """What a plan says besides its size and machine: the same for the same command."""
+    """What a plan says besides its size and what it is made with: the same for the same command."""
     return {
         "experiment": experiment.name,
         "data": Path(data.name).name,  # of a folder; where it stands may change
@@ -54,9 +54,15 @@ def asked_for(
         "budget": budget and float(budget),
         "recipe": {net: experiment.recipe(usual, Training(net, 0)) for net in experiment.nets},
         "counts": {str(m): m.counts for m in experiment.measures},
-        "versions": f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
-        f" Python {platform.python_version()}",
     }
+
+
+def versions() -> str:
+    """Of what trains here."""
+    return (
+        f"minitorch_alexnet {__version__}, NumPy {np.__version__},"
+        f" Python {platform.python_version()}"
+    )
 
 
 def affordable(

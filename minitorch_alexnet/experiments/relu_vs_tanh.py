@@ -39,9 +39,11 @@ class ReLUVsTanh(Experiment):
     )
     ours = (
         "Four layers, as in the paper: the three 5×5 convolutions of the released CIFAR-10 nets"
-        " (32, 32 and 64 maps, each pooled) and a linear one; no regularisation of any kind; both"
-        " units from two starts. The paper's half is the first: pixels of 0 to 255 less their"
-        " mean, and weights from N(0, .0001²) in conv1 and N(0, .01²) elsewhere. In the second,"
+        " (32, 32 and 64 maps, each pooled; our pools take the largest, theirs the mean in the"
+        " second and third) and a linear one; no regularisation of any kind; both units from two"
+        " starts. The first is that of the authors' released nets, and so the paper's half as far"
+        " as one knows (it does not say how Figure 1's net began): pixels of 0 to 255 less their"
+        " mean, weights from N(0, .0001²) in conv1 and N(0, .01²) elsewhere. In the second,"
         " pixels are divided by their deviation too, and the convolutions start by He's rule for"
         " ReLU, three years younger than the paper, and by Glorot's for tanh. The threshold is 25 %"
         " training error for colour images, as in the paper; for grey ones, which are easier, 10 %."

@@ -33,6 +33,9 @@ def report(outcome: Outcome) -> str:
             "",
             "![The arms, seed by seed](figure.png)",
             "",
+            "A grey line is a seed, a bar an arm's mean (of durations the median), an open mark a"
+            " training that did not arrive.",
+            "",
             *_kernels(outcome),
             "## How",
             "",
@@ -40,9 +43,14 @@ def report(outcome: Outcome) -> str:
             *(f"- Training, {nets}: {recipe}." for recipe, nets in _by_recipe(plan.recipe)),
             f"- Data: {markdown(plan.data)}; {plan.images:,} training images,"
             f" {plan.epochs} epochs at most, {outcome.test_images:,} test images.",
-            f"- Seeds: {plan.pairs}. The spread (±) is their standard deviation.",
-            *(f"- {line}" for line in [*_late(outcome), *experiment.remarks(outcome.rows)]),
-            f"- Time: {duration(outcome.seconds)} for {count - outcome.shared} trainings{shared};"
+            f"- Seeds: {plan.pairs}. Behind ± stands their standard deviation; of durations there"
+            " is the median, with the shortest and the longest.",
+            *(
+                f"- {line}"
+                for line in [*_too_few(outcome), *_late(outcome), *experiment.remarks(outcome.rows)]
+            ),
+            f"- Time: {duration(outcome.seconds)}, added up, for {count - outcome.shared}"
+            f" trainings{shared};"
             f" {outcome.date}; {plan.versions}.",
             *(f"- With {_with(machine)}." for machine in outcome.made_with),
             f"- Again: {_code(_command(plan))}. Seed by seed: [results.csv](results.csv).",
@@ -80,13 +88,14 @@ def _share(outcome: Outcome, measure: Measure) -> str:
 def _command(plan: Plan) -> str:
     seeds = () if plan.seeds is None else ("--seeds", plan.seeds)
     budget = () if plan.budget is None else ("--budget", f"{plan.budget:g}")
-    return command("reproduce", plan.experiment, "--data", plan.data, *seeds, *budget)
+    where = ("--data-dir", "DIR") if plan.data == "cifar-10" else ()
+    return command("reproduce", plan.experiment, "--data", plan.data, *where, *seeds, *budget)
 
 
 def _table(outcome: Outcome) -> list[str]:
     lines = [
-        "| | less, says the paper | more | difference, 95 % interval | counts from | would have"
-        " been noticed from | verdict |",
+        "| | one arm | the other | the other's more, 95 % interval | smallest that counts |"
+        " smallest that would have been noticed | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     for measure in outcome.experiment.measures:
@@ -99,22 +108,45 @@ def _table(outcome: Outcome) -> list[str]:
     return lines
 
 
+def _too_few(outcome: Outcome) -> list[str]:
+    """Of which measures more seeds are needed to see what counts."""
+    weak = []
+    for measure in outcome.experiment.measures:
+        counts = math.log(measure.counts) if measure.ratio else measure.counts
+        if outcome.effect(measure).seen > counts:
+            weak.append(str(measure))
+    missed = "A difference that just counts would often have been missed"
+    return [f"{missed}: {'; '.join(weak)}."] if weak else []
+
+
 def _trials(outcome: Outcome) -> list[str]:
     """A table of the rates that were tried."""
+    shared = outcome.experiment.one_rate and len(outcome.experiment.nets) > 1
+    together = " All nets share the rate that is best for them on average." * shared
     return [
         "## The rates that were tried",
         "",
-        f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}.",
+        f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}."
+        f" A rate at which one of them failed, being no better than a guess, is out.{together}",
         "",
         "| | rate | median | failed | |",
         "|---|---|---|---|---|",
         *(
             f"| {row['net']} | {row['rate']:g} | {row['score']:.2f} | {row['failed'] or ''} |"
-            f" {'chosen' if row['chosen'] else ''} |"
+            f" {_chosen(outcome, row)} |"
             for row in outcome.trials
         ),
         "",
     ]
+
+
+def _chosen(outcome: Outcome, row: dict) -> str:
+    """Which it is of the rates of its net, and whether another may be better."""
+    if not row["chosen"]:
+        return ""
+    rates = [other["rate"] for other in outcome.trials if other["net"] == row["net"]]
+    at_the_end = row["rate"] in (min(rates), max(rates)) and len(rates) > 1
+    return "chosen; a better one may lie beyond" if at_the_end else "chosen"
 
 
 def _late(outcome: Outcome) -> list[str]:
@@ -145,7 +177,7 @@ def _start(outcome: Outcome) -> list[str]:
         "## At the start",
         "",
         "Seed 0, the first batch: the root mean square of what a layer reads / of its weight's"
-        " gradient.",
+        " gradient. Where they are alike, no arm begins ahead.",
         "",
         f"| | {' | '.join(sizes)} |",
         f"|---|{'---|' * len(sizes)}",
@@ -191,8 +223,10 @@ def _spread(outcome: Outcome, measure: Measure, side: int) -> str:
             f"{value:.1f}{'' if came else ' or more'}"
             for value, came in zip(values, arrived, strict=True)
         ]
-        order = np.argsort(values, kind="stable")
-        return f"{np.median(values):.1f} ({ends[order[0]]} to {ends[order[-1]]})"
+        order = np.lexsort((~arrived, values))  # of equal ones the late one comes last
+        middle = order[(len(order) - 1) // 2 : len(order) // 2 + 1]
+        more = "" if arrived[middle].all() else " or more"
+        return f"{np.median(values):.1f}{more} ({ends[order[0]]} to {ends[order[-1]]})"
     deviation = f" ± {values.std(ddof=1):.2f}" if len(values) > 1 else ""
     return f"{values.mean():.2f}{deviation}"
 
@@ -203,9 +237,9 @@ def difference(outcome: Outcome, measure: Measure) -> str:
     numbers = [found.middle, found.low, found.high]
     if measure.ratio:
         numbers = [math.exp(number) for number in numbers]
-    middle, low, high = (_number(number) for number in numbers)
+    middle, low, high = (_number(number, measure) for number in numbers)
     interval = f" [{low}, {high}]" if math.isfinite(found.low) or math.isfinite(found.high) else ""
-    return f"{middle}{interval} {_units(measure)}"
+    return f"{found.bound} {middle}{interval} {_units(measure)}".lstrip()
 
 
 def seen(outcome: Outcome, measure: Measure) -> str:
@@ -213,18 +247,26 @@ def seen(outcome: Outcome, measure: Measure) -> str:
     found = outcome.effect(measure).seen
     if not math.isfinite(found):
         return "not known"
-    return f"{_number(math.exp(found) if measure.ratio else found)} {_units(measure)}"
+    return f"{_number(math.exp(found) if measure.ratio else found, measure)} {_units(measure)}"
 
 
 def forecast(measure: Measure, pairs: int) -> str:
     """What counts, and what so many pairs can show, before the first training."""
     told, units = could_see(measure, pairs), _units(measure)
-    shown = f"would show {_number(told)}" if math.isfinite(told) else "cannot tell anything"
-    return f"{measure}: {measure.counts:g} {units} count; {pairs} pairs {shown} (4 times in 5)"
+    seeds = "1 seed" if pairs == 1 else f"{pairs} seeds"
+    shown = f"would show {_number(told, measure)} {units}, 4 times in 5"
+    if not math.isfinite(told):
+        shown = "cannot tell anything"
+    return f"{measure}: {measure.counts:g} {units} count; {seeds} {shown}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "∞"
+def _number(value: float, measure: Measure) -> str:
+    if not math.isfinite(value):
+        return "∞"
+    text = f"{value:.{3 if measure.unit == 'nats' else 2}f}"
+    if value and not float(text):  # which side of 0 it is matters
+        text = f"{value:.0e}"
+    return text.replace("-", "−")
 
 
 def _units(measure: Measure) -> str:

@@ -19,7 +19,7 @@ from ..train import Trainer
 from .experiment import Experiment, Study, Training, available
 from .kept import Kept, signed
 from .outcome import Outcome
-from .plan import MOST_MINUTES, MOST_SEEDS, Plan, affordable, asked_for
+from .plan import MOST_MINUTES, MOST_SEEDS, Plan, affordable, asked_for, versions
 
 
 class Reproduction:
@@ -35,7 +35,7 @@ class Reproduction:
     A training that an experiment in a folder beside this one has done as well is not done again.
 
     Raises UserError if the images do not suit the experiment, the budget is too small, or the
-    folder holds another plan.
+    folder holds another plan, or one that was begun with other versions and is not done.
     """
 
     def __init__(
@@ -65,6 +65,11 @@ class Reproduction:
         self.trainings = experiment.trainings(self.plan.pairs)
         self.study = Study.of(data, self.plan.images, self.plan.epochs)
         self.results = processes.broadcast(self._results() if first else {})
+        if self.pending and self.plan.versions != versions():
+            raise UserError(
+                f"{folder} holds an experiment that was begun with {self.plan.versions}, and this"
+                f" is {versions()}: end it with those, or take another --out"
+            )
 
     def _plan(self, seeds: int | None, budget: float | None) -> Plan:
         """The one that is kept there, or a new one."""
@@ -84,7 +89,8 @@ class Reproduction:
             count = self.processes.size
             size = affordable(experiment, usual, most, count, 60 * budget, seeds)
         pairs, images, epochs = size
-        plan = Plan(**asked, made_with=made_with(), pairs=pairs, images=images, epochs=epochs)
+        asked |= {"versions": versions(), "made_with": made_with()}
+        plan = Plan(**asked, pairs=pairs, images=images, epochs=epochs)
         with self.kept.lock():
             if kept := self.kept.plan(asked, may_be):  # of another process, meanwhile
                 return kept
@@ -108,8 +114,8 @@ class Reproduction:
         Several processes each do a training of their own at a time.
 
         on_step: hears after each step of its training which share of it is done, 0 … 1
-        on_result: hears of each one its result, {"seconds", "date", "arms": {arm: its numbers}},
-                   with a digest
+        on_result: hears of each one its result, as results.json has it: {"arms": {arm: its
+                   numbers}, "seconds", …}
 
         Raises UserError if another process does so in the folder.
         """

@@ -15,7 +15,7 @@ class Specialisation(Experiment):
     name = "specialisation"
     title = "The towers' specialisation"
     section = "6.1, Figure 3"
-    claim = "The first layer's kernels see colours in one tower and are blind to them in the other."
+    claim = "The first layer's kernels are about colours in one tower, and not in the other."
     arms = ("as trained", "dealt out anew")
     nets = ("two towers",)
     measures = (
@@ -35,7 +35,8 @@ class Specialisation(Experiment):
         "A kernel's colour share is the part of its squared weights that lies off the grey axis;"
         f" {KERNELS} kernels, a tower's share is the mean of its own. Against it stands the mean"
         f" difference when the same kernels are dealt out to two towers at random, {DEALS} times:"
-        " what chance alone would give."
+        " what chance alone would give. In a tower that is blind to colours the share would be near"
+        " 0; kernels of random numbers have 67 %."
     )
 
     data, rates = "cifar-10", (0.01, 0.02, 0.04)
@@ -66,7 +67,13 @@ class Specialisation(Experiment):
     def remarks(self, rows):
         own = [row for row in rows if row["arm"] == self.arms[0] and "tower_a" in row]
         towers = (f"{row['tower_a']:.1f} and {row['tower_b']:.1f}" for row in own)
-        return [f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}."]
+        by_chance = {row["seed"]: row["difference"] for row in rows if row["arm"] == self.arms[1]}
+        more = sum(row["difference"] > by_chance[row["seed"]] for row in own)
+        return [
+            f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}.",
+            f"They differ by more than chance would make them in {more} of {len(own)} nets; in the"
+            " paper, in every one.",
+        ]
 
 
 def _more_kernels(node):

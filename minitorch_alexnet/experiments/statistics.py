@@ -32,13 +32,16 @@ RULE = (
     "From the differences of all seeds comes a 95 % interval: Student's, of their mean; of ratios"
     " the one by signs, of their median, in which a training that never arrived is later than any"
     " that did.",
-    "An interval above 0 that does not reach the paper's number is called"
-    f" *{SMALLER}*; one that does, or where there is no number, *{AGREES}*, if its middle is at"
-    " least the smallest difference that counts, which was said before the first training. An"
-    f" interval below 0 whose middle counts is *{OPPOSITE}*. All else is *{UNCLEAR}*; what such an"
-    " interval leaves out is said beside it.",
-    "The smallest difference that we would have noticed is the one that four of five repetitions"
+    "An interval above 0 whose middle is at least the smallest difference that counts, which was"
+    f" said before the first training, *{AGREES}*; if it does not reach the paper's number, the"
+    f" effect is *{SMALLER}*. An interval below 0 whose middle counts says *{OPPOSITE}*. All else"
+    f" is *{UNCLEAR}*; what such an interval says all the same stands beside it.",
+    "Where the paper claims nothing, the difference is what the second arm has more, and the"
+    " verdict says which has more.",
+    "The smallest difference that would have been noticed is the one that four of five repetitions"
     " would find, by the spread that was found.",
+    "The paper's points are of its own errors, which are larger: the same share of a smaller error"
+    " is fewer points.",
     "The learning rates, the training images and the test images are the same for all seeds: what"
     " others would change is not in the interval.",
 )
@@ -50,24 +53,26 @@ class Effect:
 
     middle: their mean or median;  low, high: its 95 % interval, ±inf where there is none
     seen: the true difference that would be told from 0 four times in five; inf if none would
+    bound: what the middle is where it is no more than that: "at least", "at most", "perhaps"
     """
 
     middle: float
     low: float
     high: float
     seen: float = math.inf
+    bound: str = ""
 
     def verdict(self, counts: float, paper: float | None = None) -> str:
         """counts: the smallest difference that does;  paper: the paper's, if it gives one"""
-        if self.low > 0 and paper is not None and self.high < paper:
-            return SMALLER
         if self.low > 0 and self.middle >= counts:
-            return AGREES
+            return AGREES if paper is None or self.high >= paper else SMALLER
         return OPPOSITE if self.high < 0 and self.middle <= -counts else UNCLEAR
 
     def leaves_out(self, counts: float, paper: float | None = None) -> list[str]:
         """What the interval says besides: sentences' ends."""
         said = []
+        if self.verdict(counts, paper) == UNCLEAR and (self.low > 0 or self.high < 0):
+            said.append("in the claim's direction" if self.low > 0 else "against the claim")
         if paper is not None and self.high < paper:
             said.append("less than the paper's")
         if -counts < self.low and self.high < counts:
@@ -105,19 +110,27 @@ def median_effect(lows: ArrayLike, highs: ArrayLike) -> Effect:
 
     The median's interval by signs: from the k-th smallest low to the k-th largest high, with the
     largest k for which fewer than k of n tosses of a coin are heads once in forty times at most.
-    Below six pairs there is none. Of a difference known on one side alone, that end stands for it
-    in the middle.
+    Below six pairs there is none. Where a median is only known to lie between two, the middle
+    is the one nearer to 0.
     """
     low, high = np.sort(np.asarray(lows, float)), np.sort(np.asarray(highs, float))
-    known = np.where(np.isfinite(lows), lows, highs)
-    known = np.where(np.isfinite(known), known, 0.0)  # neither arrived
     n, k = len(low), _rank(len(low))
-    middle = float(np.median(known))
+    middle, bound = _nearest_zero(float(np.median(low)), float(np.median(high)))
     if not k:
-        return Effect(middle, -math.inf, math.inf)
+        return Effect(middle, -math.inf, math.inf, bound=bound)
     exact = np.array_equal(low, high)  # else nobody knows how they spread
-    seen = median_seen(float(known.std(ddof=1)), n) if exact else math.inf
-    return Effect(middle, float(low[k - 1]), float(high[n - k]), seen)
+    seen = median_seen(float(low.std(ddof=1)), n) if exact else math.inf
+    return Effect(middle, float(low[k - 1]), float(high[n - k]), seen, bound)
+
+
+def _nearest_zero(low: float, high: float) -> tuple[float, str]:
+    """The end of an interval that claims least, and what it is to a number in there."""
+    if low == high:
+        return low, ""
+    end = min(low, high, key=abs)
+    if not math.isfinite(end):
+        return 0.0, "perhaps"
+    return end, "at least" if end == low else "at most"
 
 
 def median_seen(deviation: float, pairs: int) -> float:

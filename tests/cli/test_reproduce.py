@@ -78,13 +78,13 @@ def test_an_experiment_from_end_to_end(place, capsys):
     folder = place / "reproduce" / "depth"
     assert names(folder) == FILES
     assert (
-        "depth: 2 pairs, 12 trainings with those that choose rates, 0 of them done; each on 44"
+        "depth: seeds: 2; 12 trainings with those that choose rates, 0 of them done; each on 44"
         " images of silhouettes, epochs: 1." in told
     )
     # (12.706 + 1.376) · 0.9 / √2
     assert (
-        "  test error of “without conv4” against “five convolutions”: 1 points count; 2 pairs would"
-        " show 8.96 (4 times in 5)\n" in told
+        "  test error of “without conv4” against “five convolutions”: 1 points count; 2 seeds would"
+        " show 8.96 points, 4 times in 5\n" in told
     )
     trial = r"without conv4, seed 2010, rate 0\.01; score"
     whole = r"without conv4, seed 1; test error"
@@ -208,6 +208,12 @@ def test_images_that_suit_no_experiment(place, refused, monkeypatch):
 
 def squares(size):
     return ArrayDataset(np.zeros((9, size, size), np.uint8), np.arange(9) % 3)
+
+
+def test_of_all_the_one_that_does_not_go_is_said_before_the_first_training(place, refused):
+    assert call("reproduce", "depth", *GREY, "--seeds", "2") == 0
+    assert "depth holds an experiment" in refused("reproduce", "all", *GREY, "--seeds", "1")
+    assert not (place / "reproduce" / "two-devices" / "results.json").exists()
 
 
 def test_a_budget_is_for_all_that_the_command_does(monkeypatch, capsys):

@@ -491,8 +491,11 @@ def test_specialisation_against_dealing_out_anew(colour):
     assert (
         "kernels" not in experiment.judge(trainer, colour, Training("two towers", 1))["as trained"]
     )
-    (remark,) = experiment.remarks([{"arm": "as trained", **judged["as trained"]}])
-    assert remark.endswith(f"0.0 and {judged['as trained']['tower_b']:.1f}.")
+    rows = [{"arm": arm, "seed": 0, **numbers} for arm, numbers in judged.items()]
+    rows += [{**row, "seed": 1, "difference": 5.0} for row in rows]
+    shares, how_many = experiment.remarks(rows)
+    assert shares.endswith(f"0.0 and {judged['as trained']['tower_b']:.1f}.")
+    assert " in 1 of 2 nets;" in how_many
 
 
 # ---- Figure 1 ----------------------------------------------------------------------------------

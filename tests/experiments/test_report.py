@@ -113,7 +113,8 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "ImageNet. **cannot tell**.",
         "| test error, % | with LRN: 12.00 ± 1.00 | without: 14.00 ± 2.00 | 2.00 [−0.48, 4.48]"
         " points | 1 points | 3.10 points | cannot tell |",  # (4.303 + 1.061) / √3
-        "| with LRN | 0.02 | 31.00 |  | chosen |\n| with LRN | 0.5 | 90.00 | 2 |  |\n",
+        "| with LRN | 0.02 | 31.00 |  | chosen; a better one may lie beyond |\n"
+        "| with LRN | 0.5 | 90.00 | 2 |  |\n",
         "- With commit 0123, blas openblas 0.3 (Zen), cpu a CPU.",
         "(figure.png)",
         "(results.csv)",
@@ -122,7 +123,7 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "Again: `minitorch-alexnet reproduce lrn --data garments --seeds 3`.",
         "- Training, with LRN and without: gently.",
         *RULE,
-        f"13 minutes for {count} trainings; 2012-12-03; version 1",
+        f"13 minutes, added up, for {count} trainings; 2012-12-03; version 1",
     ):
         assert part in text
     assert text.count("gently") == 1  # both arms are trained in one way
@@ -138,9 +139,45 @@ def test_arms_with_recipes_of_their_own_each_say_it(lrn):
 def test_what_others_have_done_is_said(lrn):
     count = len(lrn.experiment.trainings(3))
     text = report(replace(lrn, shared=4, made_with=[{"commit": "a"}, {"commit": "b"}]))
-    assert f"13 minutes for {count - 4} trainings, and 4 more of other experiments;" in text
+    assert (
+        f"13 minutes, added up, for {count - 4} trainings, and 4 more of other experiments;" in text
+    )
     assert "- With commit a.\n- With commit b.\n" in text
     assert "other experiments" not in report(lrn)
+
+
+def test_a_rate_between_two_others_has_none_beyond_it(lrn):
+    row = lrn.trials[0]
+    tried = [{**row, "rate": rate, "chosen": rate == 0.04} for rate in (0.02, 0.04, 0.08)]
+    text = report(replace(lrn, trials=tried))
+    assert "| with LRN | 0.04 | 31.00 |  | chosen |\n" in text
+    tried = [{**row, "rate": rate, "chosen": rate == 0.08} for rate in (0.02, 0.04, 0.08)]
+    assert "chosen; a better one may lie beyond |\n" in report(replace(lrn, trials=tried))
+
+
+def test_what_too_few_seeds_would_miss_is_said(lrn, six):
+    missed = "would often have been missed: test error of “without” against “with LRN”."
+    assert missed in report(lrn)
+    alike = outcome_of("lrn", {"test_error": ([11, 12, 13], [12, 13, 14.1])})
+    assert "would often have been missed" not in report(alike)
+    for row in six.rows:
+        row["arrived"] = True
+    assert "would often have been missed: epochs to converge of" in report(six)
+
+
+def test_of_durations_that_were_not_lived_to_see_the_bounds_are_told():
+    epochs = [60, 60, 60, 40, 50, 60], [10] * 6
+    numbers = {"test_error": ([1] * 6,) * 2, "test_loss": ([1] * 6,) * 2, "gap": epochs}
+    outcome = outcome_of("dropout", {**numbers, "epochs": epochs}, 6)
+    for row in outcome.rows:
+        row["arrived"] = row["epochs"] < 60 or row["seed"] == 5  # the last came at the very end
+    assert "dropout 0.5: 60.0 or more (40.0 to 60.0 or more)" in report(outcome)
+    assert "without: 10.0 (10.0 to 10.0)" in report(outcome)
+
+
+def test_which_side_of_zero_a_small_number_lies_on_is_seen():
+    outcome = outcome_of("lrn", {"test_error": ([10, 10, 10], [10.001, 10.001, 10.001])})
+    assert difference(outcome, outcome.experiment.measures[0]) == "1e−03 [1e−03, 1e−03] points"
 
 
 def test_who_came_late_or_failed_is_said(six, lrn):
@@ -149,9 +186,9 @@ def test_who_came_late_or_failed_is_said(six, lrn):
     text = report(six)
     assert "- dropout 0.5: 1 of 6 did not arrive: later than any that did.\n" in text
     assert "- without: 2 of 6 were no better than a guess (one that diverges" in text
-    assert text.count("did not arrive") == text.count("than a guess") == 1
-    assert "did not arrive" not in report(lrn)
-    assert "than a guess" not in report(lrn)
+    assert text.count("of 6 did not arrive") == text.count("of 6 were no better than") == 1
+    assert "of 3 did not arrive" not in report(lrn)
+    assert "of 3 were no better" not in report(lrn)
 
 
 def test_the_start_is_told_by_layer_and_arm(lrn):
@@ -175,9 +212,9 @@ def test_differences_in_words(lrn, dropout, six):
     error, loss, epochs = dropout.experiment.measures
     assert difference(lrn, lrn.experiment.measures[0]) == "2.00 [−0.48, 4.48] points"
     assert difference(dropout, error) == "3.50 [2.26, 4.74] points"
-    assert difference(dropout, loss) == "0.09 [0.07, 0.11] nats"
+    assert difference(dropout, loss) == "0.090 [0.065, 0.115] nats"
     assert difference(dropout, epochs) == "2.00 times"  # three pairs have no median's interval
-    assert difference(six, epochs) == "3.00 [2.00, ∞] times"
+    assert difference(six, epochs) == "at least 3.00 [2.00, ∞] times"
     assert (seen(dropout, epochs), seen(six, error)) == ("not known", "0.00 points")
     assert seen(six, epochs) == "not known"  # with one that never came
     for row in six.rows:
@@ -190,12 +227,12 @@ def test_the_forecast_says_what_counts_and_what_can_be_shown():
     error, _, epochs = find("dropout").measures
     # (2.262 + 0.883) · 0.7 / √10
     assert forecast(error, 10) == (
-        "test error of “without” against “dropout 0.5”: 0.5 points count; 10 pairs would show"
-        " 0.70 (4 times in 5)"
+        "test error of “without” against “dropout 0.5”: 0.5 points count; 10 seeds would show"
+        " 0.70 points, 4 times in 5"
     )
-    assert forecast(error, 1).endswith("1 pairs cannot tell anything (4 times in 5)")
+    assert forecast(error, 1).endswith("1 seed cannot tell anything")
     shown = np.exp(median_seen(0.4, 10))
-    assert f"1.25 times count; 10 pairs would show {shown:.2f}" in forecast(epochs, 10)
+    assert f"1.25 times count; 10 seeds would show {shown:.2f} times" in forecast(epochs, 10)
 
 
 def test_each_measure_has_its_verdict(dropout, six):
@@ -308,7 +345,7 @@ def test_the_race_is_drawn_before_its_times():
     assert [text.get_text() for text in race.get_legend().get_texts()] == list(experiment.arms)
     assert [line.get_color() for line in race.lines[::6]] == list(COLOURS.values())[:4]
     assert released.get_title() == "2.00 [2.00, 2.00] times\nthere, but smaller than the paper's"
-    assert ours.get_title().startswith("1.33 [1.33, 1.33] times\nmore: tanh")
+    assert ours.get_title().endswith("times\nmore with “tanh, Glorot's start”")
 
 
 def test_the_kernels_have_a_figure_of_their_own(lrn):

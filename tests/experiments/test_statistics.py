@@ -143,11 +143,16 @@ def test_late_ones_count_as_later_whichever_arm_it_is():
     known = [(v, v) for v in (1, 2, 3, 4, 5)]
     more_late, less_late, both_late = (6, inf), (-inf, 6), (-inf, inf)
     found = of(*known, more_late)
-    assert (found.low, found.high, found.middle) == (1, inf, 3.5)
+    assert (found.low, found.high, found.middle, found.bound) == (1, inf, 3.5, "")
     found = of(*known, less_late)  # it may be anything below 6
-    assert (found.low, found.high, found.middle) == (-inf, 6, 3.5)
-    found = of(*known, both_late)  # 0 in the middle
-    assert (found.low, found.high, found.middle) == (-inf, inf, 2.5)
+    assert (found.low, found.high, found.middle, found.bound) == (-inf, 6, 2.5, "at least")
+    found = of(*known, both_late)
+    assert (found.low, found.high, found.middle, found.bound) == (-inf, inf, 2.5, "at least")
+    found = of(*((-b, -a) for a, b in (*known, less_late)))
+    assert (found.low, found.high, found.middle, found.bound) == (-6, inf, -2.5, "at most")
+    assert of(*[(2, inf)] * 6).bound == "at least"
+    assert of(*[(-inf, 2)] * 6) == Effect(2, -inf, 2, inf, "at most")
+    assert of(*[both_late] * 6) == Effect(0, -inf, inf, inf, "perhaps")
     nine = [(v, v) for v in range(1, 9)]
     assert (of(*nine, more_late).low, of(*nine, more_late).high) == (2, 8)  # one end to spare
     assert (of(*nine, less_late).low, of(*nine, less_late).high) == (1, 7)
@@ -185,7 +190,7 @@ def test_too_few_pairs_see_no_median():
         (0.1, 0.5, 0.9, 0.91, SMALLER),  # the paper's is out of reach
         (0.1, 0.49, 0.9, 0.5, UNCLEAR),  # it does not count
         (0.1, 0.49, 0.9, None, UNCLEAR),
-        (0.1, 0.2, 0.3, 0.5, SMALLER),  # it does not count either, but it is known to be smaller
+        (0.1, 0.2, 0.3, 0.5, UNCLEAR),
         (2.0, 3.0, 4.0, 1.0, AGREES),  # more than the paper's
         (0.0, 0.5, 1.0, 0.5, UNCLEAR),
         (-0.1, 0.9, 1.9, 0.5, UNCLEAR),
