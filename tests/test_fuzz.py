@@ -8,7 +8,7 @@ import pytest
 from fuzzing import KINDS, fuzz, mutated_bytes, mutated_json
 
 from minitorch_alexnet.data import cifar10
-from minitorch_alexnet.experiments.reproduction import Reproduction
+from minitorch_alexnet.experiments.kept import Kept
 
 COUNTS = {
     "checkpoint": 100, "meta": 100, "prepared": 300, "results": 300, "archive": 1000, "tar": 600,
@@ -32,7 +32,7 @@ def test_the_fuzzers_can_fail():
     with mock.patch.object(cifar10, "_expect_whole"):
         _, wrong = fuzz("archive", 30)
     assert any("another answer" in line for line in wrong)
-    with mock.patch.object(Reproduction, "_is_ours", return_value=True):
+    with mock.patch.object(Kept, "fits", return_value=True):
         _, wrong = fuzz("results", 30)
     assert any("Error" in line for line in wrong)
 

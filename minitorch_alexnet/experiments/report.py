@@ -94,7 +94,7 @@ def _command(plan: Plan) -> str:
 
 def _table(outcome: Outcome) -> list[str]:
     lines = [
-        "| | one arm | the other | the other's more, 95 % interval | smallest that counts |"
+        "| | one arm | the other | difference, 95 % interval | smallest that counts |"
         " smallest that would have been noticed | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
