@@ -89,8 +89,8 @@ class Reproduction:
             count = self.processes.size
             size = affordable(experiment, usual, most, count, 60 * budget, seeds)
         pairs, images, epochs = size
-        asked |= {"versions": versions(), "made_with": made_with()}
-        plan = Plan(**asked, pairs=pairs, images=images, epochs=epochs)
+        made = {"versions": versions(), "made_with": made_with()}
+        plan = Plan(**asked | made, pairs=pairs, images=images, epochs=epochs)
         with self.kept.lock():
             if kept := self.kept.plan(asked, may_be):  # of another process, meanwhile
                 return kept

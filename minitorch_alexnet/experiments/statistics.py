@@ -40,8 +40,8 @@ RULE = (
     " verdict says which has more.",
     "The smallest difference that would have been noticed is the one that four of five repetitions"
     " would find, by the spread that was found.",
-    "The paper's points are of its own errors, which are larger: the same share of a smaller error"
-    " is fewer points.",
+    "The paper's points are of its own errors, on other images and with larger nets: beside points,"
+    " compare shares of the errors.",
     "The learning rates, the training images and the test images are the same for all seeds: what"
     " others would change is not in the interval.",
 )

@@ -426,6 +426,16 @@ def test_what_made_the_numbers_is_recorded_and_another_commit_goes_on(tmp_path, 
     assert (kept["blue, seed 0"]["made_with"], kept["red, seed 0"]["made_with"]) == (made, other)
 
 
+def test_a_plan_that_another_machine_made_meanwhile_is_taken(tmp_path, monkeypatch):
+    def meanwhile():
+        monkeypatch.setattr(reproduction, "made_with", lambda: {"commit": "other"})
+        Reproduction(Toy(), data_of(), tmp_path)
+        return {"commit": "one"}
+
+    monkeypatch.setattr(reproduction, "made_with", meanwhile)
+    assert Reproduction(Toy(), data_of(), tmp_path).plan.made_with == {"commit": "other"}
+
+
 # ---- the plan ----------------------------------------------------------------------------------
 
 
