@@ -24,9 +24,11 @@ class Depth(Experiment):
     ours = (
         "A convolution and its ReLU are left out. Without conv3, conv4 reads what conv3 read, both"
         " towers, which meet nowhere else before fc6; without conv5 it gives what conv5 gave. It"
-        " starts anew there, all else alike."
+        " starts anew there, all else alike. Each net has a rate of its own, for one with fewer"
+        " layers may want another."
     )
-    data, rates = "cifar-10", (0.01, 0.02, 0.04)
+    data, one_rate = "cifar-10", False
+    rates = (0.01, 0.02, 0.04)
     pairs = 6
 
     def remarks(self, rows):
