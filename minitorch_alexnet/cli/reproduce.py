@@ -14,7 +14,7 @@ from ..experiments.reproduction import Reproduction
 from ..files import open_file, write_figure, write_text
 from ..processes import processes
 from ..run import as_folder
-from ..words import duration
+from ..words import duration, printable
 from .numbers import decimal, whole
 from .say import say
 
@@ -41,7 +41,7 @@ def add_commands(add_command) -> None:
         "--seeds",
         type=whole,
         metavar="N",
-        help="pairs of trainings an experiment (default: its own number, or what --budget buys)",
+        help="of each experiment (default: its own number, or what --budget buys)",
     )
     command.add_argument(
         "--budget",
@@ -211,7 +211,7 @@ def _with_bar(reproduction: Reproduction) -> Outcome:
                 name = "" if arm == training.net else f"{arm} "
                 told.append(name + ", ".join(value.rstrip() for value in values))
             took = f"as in {result['from']}" if "from" in result else f"{result['seconds']:.0f} s"
-            bar.write(f"{'; '.join(told)}; {took}", file=sys.stdout)
+            bar.write(printable(f"{'; '.join(told)}; {took}"), file=sys.stdout)
             sys.stdout.flush()  # for whoever reads along in a file
 
         return reproduction.go(on_step, on_result)

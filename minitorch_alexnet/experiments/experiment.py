@@ -112,6 +112,7 @@ class Experiment:
     score: what a trial is judged by, the less the better
     images, epochs: of a training, if no budget says otherwise;  tests: passes over the test set
     ours: what differs from the paper's own experiment
+    tells: what each arm has beside its measures, and `remarks` speak of
     """
 
     name: str
@@ -121,6 +122,7 @@ class Experiment:
     arms: tuple[str, ...]
     measures: tuple[Measure, ...]
     ours: str
+    tells: tuple[str, ...] = ()
     data, model = "fashion-mnist", ""
     rates: tuple[float, ...] = (0.02, 0.04, 0.08)
     one_rate, score = True, "error on training images that were held out, %"
@@ -140,6 +142,10 @@ class Experiment:
             for seed in TRIAL_SEEDS
         ]
         return trials + [Training(net, seed) for net in self.nets for seed in range(seeds)]
+
+    def decides(self, training: Training) -> tuple[str, ...]:
+        """The arms whose numbers it gives; of a trial, its own net's name."""
+        return (training.net,) if training.trial or training.net in self.arms else self.arms
 
     def rates_of(self, net: str) -> tuple[float, ...]:
         return self.rates
@@ -220,11 +226,10 @@ class Experiment:
         if training.trial:
             return {training.net: {"score": error, **told}}
         if diverged:
-            decided = [training.net] if training.net in self.arms else self.arms
             told |= {"parameters": parameters(trainer.net), "start": start}
             guess = as_guessing(study)
             told |= {measure.key: guess[measure.key] for measure in self.measures}
-            return dict.fromkeys(decided, told)
+            return dict.fromkeys(self.decides(training), told)
         few = study.train.subset(slice(HELD_OUT))
         told |= {"train_error": percent_wrong(trainer, few), "start": start}
         arms = self.judge(trainer, study, training)

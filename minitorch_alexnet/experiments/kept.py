@@ -8,13 +8,18 @@ import json
 import math
 import time
 from dataclasses import asdict, fields
+from itertools import starmap
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import UserError
 from ..files import Lock, read_json, write_json
 from .experiment import Experiment, Training
 from .plan import Plan
 
+ARRAYS = {"curve": (None, 2), "kernels": (None, 3, None, None)}  # of an arm, beside its numbers
+YES_OR_NO = {"failed", "arrived"}
 RESULT = {"seconds", "date", "made_with", "identity", "arms", "sha256"}
 
 
@@ -52,6 +57,8 @@ class Kept:
                 )
         pairs, images, epochs = size = kept["pairs"], kept["images"], kept["epochs"]
         whole = all(type(number) is int and number > 0 for number in size)
+        if not isinstance(kept["versions"], str) or not isinstance(kept["made_with"], dict):
+            raise self._damaged("plan.json", "it does not say what it was made with")
         if not whole or not may_be(*size):
             raise self._damaged(
                 "plan.json", f"no plan has {pairs} pairs, {images} images and {epochs} epochs"
@@ -71,15 +78,27 @@ class Kept:
                 raise self._damaged("results.json", f"{name} is no training of this experiment")
             if not self.fits(plan, known[name], result):
                 raise self._damaged("results.json", f"{name} is not as it was written")
+        self._expect_rates([known[name] for name in results], results)
         return results
+
+    def _expect_rates(self, done: list[Training], results: dict[str, dict]) -> None:
+        """UserError if one was not done with the rate that the trials choose."""
+        arms = {name: result["arms"] for name, result in results.items()}
+        for training in done:
+            try:
+                rate = self.experiment.rate(training, arms)
+            except KeyError:  # trials are missing
+                rate = None
+            if any(numbers["rate"] != rate for numbers in arms[str(training)].values()):
+                raise self._damaged(
+                    "results.json", f"{training} was not done with the rate that the trials choose"
+                )
 
     def write_results(self, results: dict[str, dict]) -> None:
         write_json(self.folder / "results.json", results)
 
     def fits(self, plan: Plan, training: Training, result) -> bool:
         """Is it a signed result of this training by this plan?"""
-        arms = set(self.experiment.arms)
-        arms = {training.net} if training.trial else arms & {training.net} or arms
         has_numbers = _has_score if training.trial else self._has_measures
         return (
             isinstance(result, dict)
@@ -88,15 +107,23 @@ class Kept:
             and _is_number(result["seconds"])
             and _is_date(result["date"])
             and isinstance(result["made_with"], dict)
+            and isinstance(result.get("from", ""), str)
             and isinstance(result["arms"], dict)
-            and result["arms"].keys() == arms
+            and result["arms"].keys() == set(self.experiment.decides(training))
             and all(map(has_numbers, result["arms"].values()))
         )
 
     def _has_measures(self, numbers) -> bool:
-        return isinstance(numbers, dict) and all(
-            _is_number(numbers.get(measure.key)) and (numbers[measure.key] > 0 or not measure.ratio)
-            for measure in self.experiment.measures
+        """Of an arm: its rate and measures, and whatever else, are what they should be."""
+        needed = {"rate", "failed", *self.experiment.tells}
+        return (
+            isinstance(numbers, dict)
+            and needed <= numbers.keys()
+            and all(starmap(_is_told, numbers.items()))
+            and all(
+                _is_number(found := numbers.get(measure.key)) and (found > 0 or not measure.ratio)
+                for measure in self.experiment.measures
+            )
         )
 
     def beside(self) -> dict[str, dict]:
@@ -153,7 +180,32 @@ def _has_score(numbers) -> bool:
     return (
         isinstance(numbers, dict)
         and _is_number(numbers.get("score"))
+        and _is_number(numbers.get("rate"))
         and isinstance(numbers.get("failed"), bool)
+    )
+
+
+def _is_told(name: str, found) -> bool:
+    """Does an arm's entry of that name hold what such an entry does?"""
+    if name == "start":
+        return isinstance(found, dict) and _is_array(list(found.values()), (None, 2))
+    if name in ARRAYS:
+        return _is_array(found, ARRAYS[name])
+    return isinstance(found, bool) if name in YES_OR_NO else _is_number(found)
+
+
+def _is_array(found, shape: tuple) -> bool:
+    """Lists of finite numbers; None is any length."""
+    try:
+        array = np.asarray(found)
+    except ValueError:  # ragged
+        return False
+    return (
+        array.dtype.kind in "if"
+        and array.ndim == len(shape)
+        and all(wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True))
+        and array.size > 0
+        and bool(np.isfinite(array).all())
     )
 
 

@@ -64,9 +64,17 @@ class Outcome:
         return [row for row in self.rows if row["arm"] == arm]
 
     def values(self, measure: Measure) -> np.ndarray:
-        """(2, seeds): the arm with more of it, according to the paper, and the one with less."""
+        """(2, seeds): the arm with more of it, according to the paper, and the one with less.
+
+        A net no better than a guess takes the whole length, whenever it was least bad.
+        """
+
+        def number(row):
+            whole = measure.ratio and row.get("failed", False)
+            return max(row[measure.key], self.plan.epochs) if whole else row[measure.key]
+
         arms = measure.more, measure.less
-        return np.array([[row[measure.key] for row in self.of_arm(arm)] for arm in arms], float)
+        return np.array([[number(row) for row in self.of_arm(arm)] for arm in arms], float)
 
     def arrived(self, measure: Measure) -> np.ndarray:
         """(2, seeds): False where a duration is only known to be longer than its number; of a net
@@ -96,7 +104,7 @@ class Outcome:
         return f"more with “{measure.more if found == AGREES else measure.less}”"
 
     def leaves_out(self, measure: Measure) -> list[str]:
-        """What the interval says besides."""
+        """What the interval says all the same, where the verdict is unclear."""
         return self.effect(measure).leaves_out(*_sizes(measure))
 
 

@@ -15,7 +15,7 @@ class PCAColour(Experiment):
         fewer_errors(
             more="without",
             less="with shifts",
-            paper="more than 1 point of top-1",
+            paper="more than 1 point of top-1, some 3 % of the errors",
             size=1.0,
             counts=0.5,
             spread=0.9,

@@ -51,7 +51,7 @@ def report(outcome: Outcome) -> str:
             ),
             f"- Time: {duration(outcome.seconds)}, added up, for {count - outcome.shared}"
             f" trainings{shared};"
-            f" {outcome.date}; {plan.versions}.",
+            f" {outcome.date}; {markdown(plan.versions)}.",
             *(f"- With {_with(machine)}." for machine in outcome.made_with),
             f"- Again: {_code(_command(plan))}. Seed by seed: [results.csv](results.csv).",
             "",
@@ -87,7 +87,7 @@ def _share(outcome: Outcome, measure: Measure) -> str:
 
 def _command(plan: Plan) -> str:
     seeds = () if plan.seeds is None else ("--seeds", plan.seeds)
-    budget = () if plan.budget is None else ("--budget", f"{plan.budget:g}")
+    budget = () if plan.budget is None else ("--budget", f"{plan.budget}".removesuffix(".0"))
     where = ("--data-dir", "DIR") if plan.data == "cifar-10" else ()
     return command("reproduce", plan.experiment, "--data", plan.data, *where, *seeds, *budget)
 
@@ -102,7 +102,7 @@ def _table(outcome: Outcome) -> list[str]:
         more, less = (_spread(outcome, measure, side) for side in (0, 1))
         lines.append(
             f"| {_with_unit(measure)} | {measure.less}: {less} | {measure.more}: {more} |"
-            f" {difference(outcome, measure)} | {measure.counts:g} {_units(measure)} |"
+            f" {difference(outcome, measure)} | {counts(measure)} |"
             f" {seen(outcome, measure)} | {outcome.verdict(measure)} |"
         )
     return lines
@@ -110,12 +110,8 @@ def _table(outcome: Outcome) -> list[str]:
 
 def _too_few(outcome: Outcome) -> list[str]:
     """Of which measures more seeds are needed to see what counts."""
-    weak = []
-    for measure in outcome.experiment.measures:
-        counts = math.log(measure.counts) if measure.ratio else measure.counts
-        if outcome.effect(measure).seen > counts:
-            weak.append(str(measure))
-    missed = "A difference that just counts would often have been missed"
+    weak = [str(m) for m in outcome.experiment.measures if noticed(outcome, m) > m.counts]
+    missed = "A difference that just counts would often not have been told from 0"
     return [f"{missed}: {'; '.join(weak)}."] if weak else []
 
 
@@ -127,7 +123,8 @@ def _trials(outcome: Outcome) -> list[str]:
         "## The rates that were tried",
         "",
         f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}."
-        f" A rate at which one of them failed, being no better than a guess, is out.{together}",
+        " A rate at which one of them failed, being no better than a guess, is out, unless all are."
+        f"{together}",
         "",
         "| | rate | median | failed | |",
         "|---|---|---|---|---|",
@@ -141,12 +138,16 @@ def _trials(outcome: Outcome) -> list[str]:
 
 
 def _chosen(outcome: Outcome, row: dict) -> str:
-    """Which it is of the rates of its net, and whether another may be better."""
-    if not row["chosen"]:
-        return ""
-    rates = [other["rate"] for other in outcome.trials if other["net"] == row["net"]]
-    at_the_end = row["rate"] in (min(rates), max(rates)) and len(rates) > 1
-    return "chosen; a better one may lie beyond" if at_the_end else "chosen"
+    """Is it the rate that was chosen, the net's own best, and may a better one lie beyond?"""
+    own = [other for other in outcome.trials if other["net"] == row["net"]]
+    best = min(own, key=lambda other: (other["failed"] > 0, other["score"]))
+    said = ["chosen"] * row["chosen"]
+    if row is best:
+        said += ["its own best"] * (not row["chosen"])
+        rates = [other["rate"] for other in own]
+        at_the_end = len(rates) > 1 and row["rate"] in (min(rates), max(rates))
+        said += ["a better one may lie beyond"] * at_the_end
+    return "; ".join(said)
 
 
 def _late(outcome: Outcome) -> list[str]:
@@ -160,8 +161,8 @@ def _late(outcome: Outcome) -> list[str]:
             lines.append(f"{arm}: {late} of {len(rows)} did not arrive: later than any that did.")
         if failed:
             lines.append(
-                f"{arm}: {failed} of {len(rows)} were no better than a guess (one that diverges"
-                " gets a guess's numbers)."
+                f"{arm}: {failed} of {len(rows)} were no better than a guess (of one that diverges"
+                " stand a guess's errors, and the whole length)."
             )
     return lines
 
@@ -177,7 +178,7 @@ def _start(outcome: Outcome) -> list[str]:
         "## At the start",
         "",
         "Seed 0, the first batch: the root mean square of what a layer reads / of its weight's"
-        " gradient. Where they are alike, no arm begins ahead.",
+        " gradient. Where they are alike, no arm begins ahead, and a rate means the same to all.",
         "",
         f"| | {' | '.join(sizes)} |",
         f"|---|{'---|' * len(sizes)}",
@@ -234,6 +235,8 @@ def _spread(outcome: Outcome, measure: Measure, side: int) -> str:
 def difference(outcome: Outcome, measure: Measure) -> str:
     """The effect in words: "0.41 [0.12, 0.70] points", or "2.10 [1.70, ∞] times"."""
     found = outcome.effect(measure)
+    if found.bound == "not known":
+        return found.bound
     numbers = [found.middle, found.low, found.high]
     if measure.ratio:
         numbers = [math.exp(number) for number in numbers]
@@ -242,22 +245,37 @@ def difference(outcome: Outcome, measure: Measure) -> str:
     return f"{found.bound} {middle}{interval} {_units(measure)}".lstrip()
 
 
-def seen(outcome: Outcome, measure: Measure) -> str:
-    """The effect that the design could have seen, by the spread that was found."""
+def noticed(outcome: Outcome, measure: Measure) -> float:
+    """The difference, or ratio, that the design could have seen by the spread that was found; by
+    the one that was assumed, if nobody knows what it was."""
     found = outcome.effect(measure).seen
     if not math.isfinite(found):
+        return could_see(measure, outcome.plan.pairs)
+    return math.exp(found) if measure.ratio else found
+
+
+def seen(outcome: Outcome, measure: Measure) -> str:
+    """The same in words."""
+    told = noticed(outcome, measure)
+    if not math.isfinite(told):
         return "not known"
-    return f"{_number(math.exp(found) if measure.ratio else found, measure)} {_units(measure)}"
+    assumed = "" if math.isfinite(outcome.effect(measure).seen) else " (assumed)"
+    return f"{_number(told, measure)} {_units(measure)}{assumed}"
 
 
 def forecast(measure: Measure, pairs: int) -> str:
     """What counts, and what so many pairs can show, before the first training."""
-    told, units = could_see(measure, pairs), _units(measure)
+    told = could_see(measure, pairs)
     seeds = "1 seed" if pairs == 1 else f"{pairs} seeds"
-    shown = f"would show {_number(told, measure)} {units}, 4 times in 5"
+    shown = f"would show {_number(told, measure)} {_units(measure)}, 4 times in 5"
     if not math.isfinite(told):
         shown = "cannot tell anything"
-    return f"{measure}: {measure.counts:g} {units} count; {seeds} {shown}"
+    return f"{measure}: {counts(measure)} count; {seeds} {shown}"
+
+
+def counts(measure: Measure) -> str:
+    """The smallest difference, or ratio, that does."""
+    return f"{measure.counts:g} {_units(measure)}"
 
 
 def _number(value: float, measure: Measure) -> str:
@@ -305,14 +323,15 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
     outcomes: at least one;  left_out: what was not done, with the reasons
     """
     plans, seconds = [o.plan for o in outcomes], sum(outcome.seconds for outcome in outcomes)
-    versions = "; ".join(dict.fromkeys(plan.versions for plan in plans))
+    versions = "; ".join(dict.fromkeys(markdown(plan.versions) for plan in plans))
     lines = [
         PAGE,
         "",
         f"{duration(seconds)} of training in all; {versions}.",
         "",
-        "| | claim | the paper | here, 95 % interval | would have been noticed from | verdict |",
-        "|---|---|---|---|---|---|",
+        "| | claim | the paper | here, 95 % interval | counts from | would have been noticed from |"
+        " verdict |",
+        "|---|---|---|---|---|---|---|",
     ]
     for outcome in outcomes:
         experiment, plan = outcome.experiment, outcome.plan
@@ -321,7 +340,7 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
         for measure in experiment.measures:
             lines.append(
                 f"| {head} | {measure}: {measure.paper} | {difference(outcome, measure)} |"
-                f" {seen(outcome, measure)} | {outcome.verdict(measure)} |"
+                f" {counts(measure)} | {seen(outcome, measure)} | {outcome.verdict(measure)} |"
             )
             head = " | "  # said once
     lines += ["", *(f"- {line}" for line in RULE)]

@@ -71,8 +71,8 @@ class Specialisation(Experiment):
         more = sum(row["difference"] > by_chance[row["seed"]] for row in own)
         return [
             f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}.",
-            f"They differ by more than chance would make them in {more} of {len(own)} nets; in the"
-            " paper, in every one.",
+            f"In {more} of {len(own)} nets they differ by more than chance makes them on average,"
+            " which chance itself does in four of ten. The paper saw the two kinds in every net.",
         ]
 
 

@@ -36,12 +36,13 @@ RULE = (
     f" said before the first training, *{AGREES}*; if it does not reach the paper's number, the"
     f" effect is *{SMALLER}*. An interval below 0 whose middle counts says *{OPPOSITE}*. All else"
     f" is *{UNCLEAR}*; what such an interval says all the same stands beside it.",
-    "Where the paper claims nothing, the difference is what the second arm has more, and the"
-    " verdict says which has more.",
+    "Where the paper claims nothing, the difference is what the arm that is named first has more,"
+    " and the verdict says which has more.",
     "The smallest difference that would have been noticed is the one that four of five repetitions"
-    " would find, by the spread that was found.",
-    "The paper's points are of its own errors, on other images and with larger nets: beside points,"
-    " compare shares of the errors.",
+    " would tell from 0, by the spread that was found. One that just counts has its middle below"
+    " what counts in half of them, however many the seeds.",
+    "The paper's points are of its own errors, on other images and with larger nets, and so are"
+    " *smaller* and *less than the paper's*: beside points, compare shares of the errors.",
     "The learning rates, the training images and the test images are the same for all seeds: what"
     " others would change is not in the interval.",
 )
@@ -53,7 +54,7 @@ class Effect:
 
     middle: their mean or median;  low, high: its 95 % interval, ±inf where there is none
     seen: the true difference that would be told from 0 four times in five; inf if none would
-    bound: what the middle is where it is no more than that: "at least", "at most", "perhaps"
+    bound: what the middle is where it is no more than that: "at least", "at most", "not known"
     """
 
     middle: float
@@ -69,10 +70,12 @@ class Effect:
         return OPPOSITE if self.high < 0 and self.middle <= -counts else UNCLEAR
 
     def leaves_out(self, counts: float, paper: float | None = None) -> list[str]:
-        """What the interval says besides: sentences' ends."""
+        """What the interval says all the same, where the verdict is unclear."""
+        if self.verdict(counts, paper) != UNCLEAR:
+            return []
         said = []
-        if self.verdict(counts, paper) == UNCLEAR and (self.low > 0 or self.high < 0):
-            said.append("in the claim's direction" if self.low > 0 else "against the claim")
+        if self.low > 0 or self.high < 0:
+            said.append("above 0" if self.low > 0 else "below 0")
         if paper is not None and self.high < paper:
             said.append("less than the paper's")
         if -counts < self.low and self.high < counts:
@@ -129,7 +132,7 @@ def _nearest_zero(low: float, high: float) -> tuple[float, str]:
         return low, ""
     end = min(low, high, key=abs)
     if not math.isfinite(end):
-        return 0.0, "perhaps"
+        return 0.0, "not known"
     return end, "at least" if end == low else "at most"
 
 

@@ -90,7 +90,7 @@ def test_an_experiment_from_end_to_end(place, capsys):
     whole = r"without conv4, seed 1; test error"
     assert re.search(rf"^{trial} \d+\.\d\d; \d+ s$", told, re.MULTILINE)
     assert re.search(rf"^{whole} \d+\.\d\d %; \d+ s$", told, re.MULTILINE)
-    assert "the paper: about 2 points of top-1. Verdict: " in told
+    assert f"; the paper: {EXPERIMENTS['depth'].measures[0].paper}. Verdict: " in told
     rows = (folder / "results.csv").read_text().splitlines()
     assert rows[0] == "arm,seed,rate,failed,train_error,test_error,parameters"
     assert [row.split(",")[:2] for row in rows[1:]] == [

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -57,6 +58,7 @@ class Toy(Experiment):
         Measure("epochs", "epochs", "", "blue", "red", "2 times", 2.0, 1.5, 0.3, ratio=True),
     )
     images, epochs, pairs, rates = 60, 3, 4, (0.1, 0.2)
+    tells = ("seen",)
     colours: ClassVar = {"blue": "blue", "red": "red"}
 
     def config(self, study, training):
@@ -75,10 +77,11 @@ class Toy(Experiment):
         on_step(trainer)
         colour, seed = trainer.config.note, training.seed
         if training.trial:
-            return {training.net: {"score": 10 * training.rate, "failed": False}}
+            score = 10 * training.rate
+            return {training.net: {"score": score, "failed": False, "rate": training.rate}}
         number = 10 + seed + (3 + seed if colour == "red" else 0)
         epochs = {"blue": 8, "red": 2}.get(colour, 1) * (1 + seed)
-        told = {"test_error": number, "epochs": epochs, "rate": training.rate}
+        told = {"test_error": number, "epochs": epochs, "rate": training.rate, "failed": False}
         return {training.net: told | {"seen": len(results)}}
 
 
@@ -194,6 +197,7 @@ def test_what_does_not_arrive_is_later_than_anything():
 def test_a_net_no_better_than_a_guess_has_not_arrived_and_its_error_stands():
     error, epochs = Toy.measures
     outcome = of_rows([2, 3, 4, 5, 6, 10], [1, 2, 2, 2, 2, 2])
+    outcome = replace(outcome, plan=SimpleNamespace(epochs=60))
     for row in outcome.rows:
         row |= {"failed": (row["arm"], row["seed"]) == ("red", 0), "test_error": 90.0}
     assert outcome.arrived(epochs).tolist() == [[True] * 6, [False] + [True] * 5]
@@ -649,6 +653,7 @@ def test_a_folder_of_others(tmp_path):
 
 
 FIRST = "blue, seed 0"
+AS_DONE = {"test_error": 10, "epochs": 8, "rate": 0.1, "failed": False, "seen": TRIALS}
 
 
 def resigned(folder, result):
@@ -665,8 +670,28 @@ def resigned(folder, result):
         *(("arms", value) for value in (None, [], {}, {"green": {}}, {"blue": None})),
         *(("made_with", value) for value in (None, "me", [])),
         *(
-            ("arms", {"blue": {"test_error": 10, "epochs": 8, **numbers}})
+            ("arms", {"blue": {k: v for k, v in AS_DONE.items() if k != missing}})
+            for missing in AS_DONE
+        ),
+        ("from", 1),
+        *(
+            ("arms", {"blue": AS_DONE | numbers})
             for numbers in (
+                {"rate": 0.2},  # not the one that the trials choose
+                {"rate": None},
+                {"failed": 0},
+                {"arrived": "no"},
+                {"seen": "all"},
+                {"more": "text"},
+                {"start": {}},
+                {"start": {"conv1": [1.0]}},
+                {"start": {"conv1": [1.0, "2"]}},
+                {"start": [[1.0, 2.0]]},
+                {"curve": []},
+                {"curve": [[1.0], [1.0, 2.0]]},
+                {"curve": [[1.0, math.nan]]},
+                {"kernels": [[1.0]]},
+                {"kernels": [[[[]], [[]], [[]]]]},
                 {"test_error": math.nan},
                 {"test_error": math.inf},
                 {"test_error": "10"},
@@ -689,16 +714,38 @@ def test_results_that_cannot_be(done, name, value, signed):
         once_more(folder)
 
 
+def test_results_may_hold_more_that_is_known(done):
+    folder, change = done
+    more = {"start": {"fc1": [1.0, 2]}, "curve": [[0, 90.0]], "arrived": True}
+
+    def changed(results):
+        result = {**results[FIRST], "arms": {"blue": AS_DONE | more}}
+        return {**results, FIRST: resigned(folder, result)}
+
+    change("results.json", changed)
+    assert once_more(folder).outcome().of_arm("blue")[0]["curve"] == [[0, 90.0]]
+
+
+def test_a_judged_training_without_its_trials(done):
+    folder, change = done
+    name = "red, seed 2011, rate 0.2"
+    change("results.json", lambda results: {k: v for k, v in results.items() if k != name})
+    with pytest.raises(UserError, match=r"results\.json is damaged .*rate that the trials choose"):
+        once_more(folder)
+
+
 @pytest.mark.parametrize(
     "numbers",
     [
         None,
         {},
-        {"score": 1.0},
-        {"failed": False},
-        {"score": math.nan, "failed": False},
-        {"score": "1", "failed": False},
-        {"score": 1.0, "failed": 0},
+        {"score": 1.0, "rate": 0.1},
+        {"failed": False, "rate": 0.1},
+        {"score": 1.0, "failed": False},
+        {"score": math.nan, "failed": False, "rate": 0.1},
+        {"score": "1", "failed": False, "rate": 0.1},
+        {"score": 1.0, "failed": 0, "rate": 0.1},
+        {"score": 1.0, "failed": False, "rate": 0.2},
     ],
 )
 def test_trials_that_cannot_be(done, numbers):
@@ -750,6 +797,8 @@ def test_results_of_another_form(done, changed):
         {"surprise": 1},
         {"seeds": 2.0},
         {"recipe": None},
+        *({"versions": value} for value in (None, ["x"])),
+        {"made_with": "me"},
     ],
     ids=str,
 )

@@ -152,7 +152,7 @@ def test_late_ones_count_as_later_whichever_arm_it_is():
     assert (found.low, found.high, found.middle, found.bound) == (-6, inf, -2.5, "at most")
     assert of(*[(2, inf)] * 6).bound == "at least"
     assert of(*[(-inf, 2)] * 6) == Effect(2, -inf, 2, inf, "at most")
-    assert of(*[both_late] * 6) == Effect(0, -inf, inf, inf, "perhaps")
+    assert of(*[both_late] * 6) == Effect(0, -inf, inf, inf, "not known")
     nine = [(v, v) for v in range(1, 9)]
     assert (of(*nine, more_late).low, of(*nine, more_late).high) == (2, 8)  # one end to spare
     assert (of(*nine, less_late).low, of(*nine, less_late).high) == (1, 7)
@@ -215,7 +215,12 @@ def test_the_rule_at_its_borders(low, middle, high, paper, verdict):
         (-0.4, 0.4, None, ["no difference that counts"]),
         (-0.4, 0.4, 0.4, ["no difference that counts"]),
         (-inf, inf, 0.5, []),
+        (0.1, 0.3, 0.4, ["above 0", "less than the paper's", "no difference that counts"]),
+        (-0.6, -0.1, None, ["below 0"]),
+        (0.5, 0.7, 0.8, []),  # smaller than the paper's: the verdict has said it
+        (-0.7, -0.5, 0.8, []),  # the opposite: as well
     ],
 )
 def test_what_an_interval_leaves_out(low, high, paper, said):
-    assert Effect(0.0, low, high).leaves_out(0.5, paper) == said
+    middle = (low + high) / 2 if low > -inf else 0.0
+    assert Effect(middle, low, high).leaves_out(0.5, paper) == said
