@@ -123,15 +123,26 @@ def test_the_commands_work_together(tmp_path):
 
 
 def test_an_experiments_trainings_are_dealt_out(tmp_path):
-    """Each is one process's whole: the numbers are those of one."""
-    results = []
-    for size in (1, 3):
-        folder = tmp_path / str(size)
-        done = task(size, "experiment", folder)
+    """Each is one process's whole: the numbers are those of one, also after one of two has died."""
+
+    def folder(name):
+        return tmp_path / name / "alone"  # what stands beside it would be taken, not done
+
+    def kept(name):
+        results = json.loads((folder(name) / "results.json").read_text())
+        return {name: result["arms"] for name, result in results.items()}
+
+    def do(size, name):
+        done = task(size, "experiment", folder(name))
         assert done.returncode == 0, done.stderr
-        kept = json.loads((folder / "results.json").read_text())
-        results.append({name: result["arms"] for name, result in kept.items()})
-    assert results[0] == results[1]
+
+    do(1, "of one")
+    do(3, "of three")
+    assert kept("of three") == kept("of one")
+    assert task(2, "experiment", folder("killed"), DIE_AT="4").returncode
+    assert 0 < len(kept("killed")) < len(kept("of one"))
+    do(3, "killed")
+    assert kept("killed") == kept("of one")
 
 
 def test_a_shared_step_is_timed(tmp_path):
