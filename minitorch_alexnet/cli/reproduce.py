@@ -9,7 +9,7 @@ from .. import data
 from ..errors import DataError, UserError
 from ..experiments import EXPERIMENTS, Experiment, find
 from ..experiments.outcome import Outcome
-from ..experiments.report import PAGE, csv_text, difference, forecast, page, report
+from ..experiments.report import PAGE, csv_text, difference, forecast, judged, page, report
 from ..experiments.reproduction import Reproduction
 from ..files import open_file, write_figure, write_text
 from ..processes import processes
@@ -170,7 +170,7 @@ def _do(experiment: Experiment, loaded: data.Data, arguments, budget: float | No
     for measure in experiment.measures:
         say(
             f"{measure}: {difference(outcome, measure)}; the paper: {measure.paper}."
-            f" Verdict: {outcome.verdict(measure)}."
+            f" Verdict: {judged(outcome, measure)}."
         )
     say(
         f"{duration(outcome.seconds)} of training, added up; report.md, figure.png and results.csv"

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -108,11 +108,10 @@ class Experiment:
     measures: each has its verdict
     data: the data set that it is for;  model: the net in words, where it is not the config's
     pairs: seeds, if nobody says how many
-    rates: to choose from;  one_rate: for all nets, or each its own, where it changes what a rate is
-    score: what a trial is judged by, the less the better
+    rates: each net chooses from;  score: what a trial is judged by, the less the better
     images, epochs: of a training, if no budget says otherwise;  tests: passes over the test set
     ours: what differs from the paper's own experiment
-    tells: what each arm has beside its measures, and `remarks` speak of
+    tells: what else an arm may tell: the shape of an array, None for any length, () for a number
     """
 
     name: str
@@ -122,10 +121,10 @@ class Experiment:
     arms: tuple[str, ...]
     measures: tuple[Measure, ...]
     ours: str
-    tells: tuple[str, ...] = ()
+    tells: ClassVar[dict[str, tuple]] = {}
     data, model = "fashion-mnist", ""
     rates: tuple[float, ...] = (0.02, 0.04, 0.08)
-    one_rate, score = True, "error on training images that were held out, %"
+    score = "error on training images that were held out, %"
     pairs, images, epochs, tests = 10, 10_000, 8, 1
 
     @property
@@ -151,13 +150,12 @@ class Experiment:
         return self.rates
 
     def rate(self, training: Training, results: dict[str, dict]) -> float:
-        """The trial's own; else the one whose trials were best in the median, on average over the
-        nets that share it. One at which any trial failed is out."""
-        nets = self.nets if self.one_rate else (training.net,)
+        """The trial's own; else the one whose trials were best in the median. One at which any
+        trial failed is out."""
 
         def rank(rate):
-            found = [self.trials(net, rate, results) for net in nets]
-            return any(failed for _, failed in found), sum(score for score, _ in found)
+            score, failed = self.trials(training.net, rate, results)
+            return failed > 0, score
 
         return training.rate or min(self.rates_of(training.net), key=rank)
 

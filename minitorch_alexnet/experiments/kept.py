@@ -5,7 +5,6 @@ Both are read as a stranger's files: what does not fit is refused, not repaired.
 
 import hashlib
 import json
-import math
 import time
 from dataclasses import asdict, fields
 from itertools import starmap
@@ -18,8 +17,7 @@ from ..files import Lock, read_json, write_json
 from .experiment import Experiment, Training
 from .plan import Plan
 
-ARRAYS = {"curve": (None, 2), "kernels": (None, 3, None, None)}  # of an arm, beside its numbers
-YES_OR_NO = {"failed", "arrived"}
+TOLD = {"rate": (), "train_error": (), "parameters": ()}  # by any arm; shapes, as in `tells`
 RESULT = {"seconds", "date", "made_with", "identity", "arms", "sha256"}
 
 
@@ -114,16 +112,22 @@ class Kept:
         )
 
     def _has_measures(self, numbers) -> bool:
-        """Of an arm: its rate and measures, and whatever else, are what they should be."""
-        needed = {"rate", "failed", *self.experiment.tells}
+        """Does an arm have all its numbers, and nothing else than what it may tell?"""
+        measures = self.experiment.measures
+        shapes = TOLD | self.experiment.tells | {measure.key: () for measure in measures}
+
+        def is_told(name, found):
+            if name in ("failed", "arrived"):
+                return isinstance(found, bool)
+            if name == "start":  # {layer: (signal, gradient)}
+                return isinstance(found, dict) and _is_array(list(found.values()), (None, 2))
+            return name in shapes and _is_array(found, shapes[name])
+
         return (
             isinstance(numbers, dict)
-            and needed <= numbers.keys()
-            and all(starmap(_is_told, numbers.items()))
-            and all(
-                _is_number(found := numbers.get(measure.key)) and (found > 0 or not measure.ratio)
-                for measure in self.experiment.measures
-            )
+            and {"rate", "failed", *(measure.key for measure in measures)} <= numbers.keys()
+            and all(starmap(is_told, numbers.items()))
+            and all(numbers[measure.key] > 0 for measure in measures if measure.ratio)
         )
 
     def beside(self) -> dict[str, dict]:
@@ -185,17 +189,8 @@ def _has_score(numbers) -> bool:
     )
 
 
-def _is_told(name: str, found) -> bool:
-    """Does an arm's entry of that name hold what such an entry does?"""
-    if name == "start":
-        return isinstance(found, dict) and _is_array(list(found.values()), (None, 2))
-    if name in ARRAYS:
-        return _is_array(found, ARRAYS[name])
-    return isinstance(found, bool) if name in YES_OR_NO else _is_number(found)
-
-
 def _is_array(found, shape: tuple) -> bool:
-    """Lists of finite numbers; None is any length."""
+    """Finite numbers in lists of that shape; None is any length."""
     try:
         array = np.asarray(found)
     except ValueError:  # ragged
@@ -210,7 +205,7 @@ def _is_array(found, shape: tuple) -> bool:
 
 
 def _is_number(found) -> bool:
-    return type(found) in (int, float) and -math.inf < found < math.inf
+    return _is_array(found, ())
 
 
 def _is_date(found) -> bool:

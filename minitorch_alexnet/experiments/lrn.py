@@ -40,7 +40,6 @@ class LRN(Experiment):
     )
     data, model = "cifar-10", "the released small net"
     rates = (0.02, 0.04, 0.08)
-    one_rate = False
     pairs, epochs = 8, 12
 
     def config(self, study, training):

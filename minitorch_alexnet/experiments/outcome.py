@@ -71,7 +71,7 @@ class Outcome:
 
         def number(row):
             whole = measure.ratio and row.get("failed", False)
-            return max(row[measure.key], self.plan.epochs) if whole else row[measure.key]
+            return self.plan.epochs if whole else row[measure.key]
 
         arms = measure.more, measure.less
         return np.array([[number(row) for row in self.of_arm(arm)] for arm in arms], float)

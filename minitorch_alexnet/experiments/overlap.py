@@ -24,8 +24,8 @@ class Overlap(Experiment):
     )
     ours = (
         "All three pools change; their outputs keep their sizes, as in the paper. The maximum of"
-        " nine is larger than that of four, so that signals and gradients behind the pools are not"
-        " alike at the start, and one rate for both may suit one better. Where a map's"
+        " nine is larger than that of four, so that signals behind the pools are not alike at the"
+        " start; each arm has its own rate. Where a map's"
         " side is odd, as with images of 32 pixels, windows of 2×2 leave its last row and column"
         " out."
     )

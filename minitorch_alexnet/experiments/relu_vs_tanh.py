@@ -1,6 +1,7 @@
 """Section 3.1 and Figure 1: how much sooner do rectified units learn than tanh ones?"""
 
 from dataclasses import replace
+from typing import ClassVar
 
 from ..errors import Diverged
 from ..layers import ReLU, Tanh
@@ -50,7 +51,8 @@ class ReLUVsTanh(Experiment):
         f" It is the error on {SAMPLE:,} training images, every {EVERY} steps. Each arm has a"
         f" constant rate of its own, chosen by trials of {TRIAL_EPOCHS} epochs at most."
     )
-    data, one_rate = "cifar-10", False
+    tells: ClassVar = {"curve": (None, 2)}
+    data = "cifar-10"
     score = f"epochs to the threshold, or {TRIAL_EPOCHS} and the error in % that was left"
     pairs, images, epochs = 6, 10_000, 60
 

@@ -68,13 +68,21 @@ def report(outcome: Outcome) -> str:
 def in_words(outcome: Outcome, measure: Measure) -> str:
     """A sentence: what was found, what the paper says, the verdict and what is left out."""
     paper = f"The paper: {measure.paper}."
-    said = [f"**{outcome.verdict(measure)}**"]
-    if left_out := outcome.leaves_out(measure):
-        said.append(f"the interval says: {', '.join(left_out)}")
     return (
         f"{str(measure)[0].upper()}{str(measure)[1:]}:"
-        f" {difference(outcome, measure)}{_share(outcome, measure)}. {paper} {'; '.join(said)}."
+        f" {difference(outcome, measure)}{_share(outcome, measure)}. {paper}"
+        f" **{outcome.verdict(measure)}**{_left_out(outcome, measure)}."
     )
+
+
+def judged(outcome: Outcome, measure: Measure) -> str:
+    """The verdict, and what an unclear interval says all the same."""
+    return f"{outcome.verdict(measure)}{_left_out(outcome, measure)}"
+
+
+def _left_out(outcome: Outcome, measure: Measure) -> str:
+    said = outcome.leaves_out(measure)
+    return f"; the interval says: {', '.join(said)}" if said else ""
 
 
 def _share(outcome: Outcome, measure: Measure) -> str:
@@ -103,28 +111,27 @@ def _table(outcome: Outcome) -> list[str]:
         lines.append(
             f"| {_with_unit(measure)} | {measure.less}: {less} | {measure.more}: {more} |"
             f" {difference(outcome, measure)} | {counts(measure)} |"
-            f" {seen(outcome, measure)} | {outcome.verdict(measure)} |"
+            f" {seen(outcome, measure)} | {judged(outcome, measure)} |"
         )
     return lines
 
 
 def _too_few(outcome: Outcome) -> list[str]:
     """Of which measures more seeds are needed to see what counts."""
-    weak = [str(m) for m in outcome.experiment.measures if noticed(outcome, m) > m.counts]
-    missed = "A difference that just counts would often not have been told from 0"
+    measures = outcome.experiment.measures
+    weak = [str(m) for m in measures if round(noticed(outcome, m), 2) > m.counts]
+    missed = "More than one of five repetitions would not tell a difference that counts from 0"
     return [f"{missed}: {'; '.join(weak)}."] if weak else []
 
 
 def _trials(outcome: Outcome) -> list[str]:
     """A table of the rates that were tried."""
-    shared = outcome.experiment.one_rate and len(outcome.experiment.nets) > 1
-    together = " All nets share the rate that is best for them on average." * shared
     return [
         "## The rates that were tried",
         "",
         f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}."
-        " A rate at which one of them failed, being no better than a guess, is out, unless all are."
-        f"{together}",
+        " A rate at which one of them failed, being no better than a guess, is out, unless all"
+        " are.",
         "",
         "| | rate | median | failed | |",
         "|---|---|---|---|---|",
@@ -138,16 +145,12 @@ def _trials(outcome: Outcome) -> list[str]:
 
 
 def _chosen(outcome: Outcome, row: dict) -> str:
-    """Is it the rate that was chosen, the net's own best, and may a better one lie beyond?"""
-    own = [other for other in outcome.trials if other["net"] == row["net"]]
-    best = min(own, key=lambda other: (other["failed"] > 0, other["score"]))
-    said = ["chosen"] * row["chosen"]
-    if row is best:
-        said += ["its own best"] * (not row["chosen"])
-        rates = [other["rate"] for other in own]
-        at_the_end = len(rates) > 1 and row["rate"] in (min(rates), max(rates))
-        said += ["a better one may lie beyond"] * at_the_end
-    return "; ".join(said)
+    """Is it the rate that was chosen, and may a better one lie beyond?"""
+    if not row["chosen"]:
+        return ""
+    rates = [other["rate"] for other in outcome.trials if other["net"] == row["net"]]
+    at_the_end = len(rates) > 1 and row["rate"] in (min(rates), max(rates))
+    return "chosen; a better one may lie beyond" if at_the_end else "chosen"
 
 
 def _late(outcome: Outcome) -> list[str]:
@@ -161,8 +164,8 @@ def _late(outcome: Outcome) -> list[str]:
             lines.append(f"{arm}: {late} of {len(rows)} did not arrive: later than any that did.")
         if failed:
             lines.append(
-                f"{arm}: {failed} of {len(rows)} were no better than a guess (of one that diverges"
-                " stand a guess's errors, and the whole length)."
+                f"{arm}: {failed} of {len(rows)} were no better than a guess: of epochs the whole"
+                " length or more, and of one that diverged a guess's errors."
             )
     return lines
 
@@ -178,12 +181,12 @@ def _start(outcome: Outcome) -> list[str]:
         "## At the start",
         "",
         "Seed 0, the first batch: the root mean square of what a layer reads / of its weight's"
-        " gradient. Where they are alike, no arm begins ahead, and a rate means the same to all.",
+        " gradient. Where they are alike, no arm begins ahead.",
         "",
         f"| | {' | '.join(sizes)} |",
         f"|---|{'---|' * len(sizes)}",
         *(
-            f"| {layer} | "
+            f"| {markdown(layer)} | "
             + " | ".join(
                 f"{start[layer][0]:.3g} / {start[layer][1]:.2g}" if layer in start else ""
                 for start in sizes.values()
@@ -209,7 +212,7 @@ def _with(machine: dict[str, str]) -> str:
 def _by_recipe(recipes: dict[str, str]) -> list[tuple[str, str]]:
     """Each recipe once, with the nets that it is for."""
     nets = {recipe: [n for n, r in recipes.items() if r == recipe] for recipe in recipes.values()}
-    return [(recipe, " and ".join(names)) for recipe, names in nets.items()]
+    return [(recipe, " and ".join(f"“{n}”" for n in names)) for recipe, names in nets.items()]
 
 
 def _with_unit(measure: Measure) -> str:
@@ -270,12 +273,13 @@ def forecast(measure: Measure, pairs: int) -> str:
     shown = f"would show {_number(told, measure)} {_units(measure)}, 4 times in 5"
     if not math.isfinite(told):
         shown = "cannot tell anything"
-    return f"{measure}: {counts(measure)} count; {seeds} {shown}"
+    return f"{measure}: {counts(measure)} or more count; {seeds} {shown}"
 
 
 def counts(measure: Measure) -> str:
     """The smallest difference, or ratio, that does."""
-    return f"{measure.counts:g} {_units(measure)}"
+    units = _units(measure)
+    return f"{measure.counts:g} {'point' if (measure.counts, units) == (1, 'points') else units}"
 
 
 def _number(value: float, measure: Measure) -> str:
@@ -340,7 +344,7 @@ def page(outcomes: list[Outcome], left_out: dict[Experiment, str]) -> str:
         for measure in experiment.measures:
             lines.append(
                 f"| {head} | {measure}: {measure.paper} | {difference(outcome, measure)} |"
-                f" {counts(measure)} | {seen(outcome, measure)} | {outcome.verdict(measure)} |"
+                f" {counts(measure)} | {seen(outcome, measure)} | {judged(outcome, measure)} |"
             )
             head = " | "  # said once
     lines += ["", *(f"- {line}" for line in RULE)]

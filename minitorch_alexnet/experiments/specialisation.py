@@ -1,5 +1,7 @@
 """Section 6.1 and Figure 3: do the two towers share the work, one seeing colours, one not?"""
 
+from typing import ClassVar
+
 import numpy as np
 
 from ..init import STANDARDIZED, initialise
@@ -39,6 +41,7 @@ class Specialisation(Experiment):
         " 0; kernels of random numbers have 67 %."
     )
 
+    tells: ClassVar = {"tower_a": (), "tower_b": (), "kernels": (KERNELS, 3, None, None)}
     data, rates = "cifar-10", (0.01, 0.02, 0.04)
     pairs = 6
 
@@ -65,10 +68,12 @@ class Specialisation(Experiment):
         }
 
     def remarks(self, rows):
-        own = [row for row in rows if row["arm"] == self.arms[0] and "tower_a" in row]
+        own = [row for row in rows if {"tower_a", "tower_b"} <= row.keys()]
         towers = (f"{row['tower_a']:.1f} and {row['tower_b']:.1f}" for row in own)
         by_chance = {row["seed"]: row["difference"] for row in rows if row["arm"] == self.arms[1]}
         more = sum(row["difference"] > by_chance[row["seed"]] for row in own)
+        if not own:
+            return []
         return [
             f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}.",
             f"In {more} of {len(own)} nets they differ by more than chance makes them on average,"

@@ -36,13 +36,14 @@ RULE = (
     f" said before the first training, *{AGREES}*; if it does not reach the paper's number, the"
     f" effect is *{SMALLER}*. An interval below 0 whose middle counts says *{OPPOSITE}*. All else"
     f" is *{UNCLEAR}*; what such an interval says all the same stands beside it.",
-    "Where the paper claims nothing, the difference is what the arm that is named first has more,"
-    " and the verdict says which has more.",
+    "Where the paper claims nothing, the difference is what the arm before “against” has more, and"
+    " the verdict says which has more.",
     "The smallest difference that would have been noticed is the one that four of five repetitions"
-    " would tell from 0, by the spread that was found. One that just counts has its middle below"
-    " what counts in half of them, however many the seeds.",
-    "The paper's points are of its own errors, on other images and with larger nets, and so are"
-    " *smaller* and *less than the paper's*: beside points, compare shares of the errors.",
+    " would tell from 0, by the spread that was found; where that is not known, by the one that was"
+    " expected (*assumed*). One that just counts has its middle below what counts in half of them,"
+    " however many the seeds.",
+    "The paper's points are of its own errors, on other images and with larger nets. *Smaller* and"
+    " *less than the paper's* compare points; beside them compare the shares of the errors.",
     "The learning rates, the training images and the test images are the same for all seeds: what"
     " others would change is not in the interval.",
 )

@@ -19,7 +19,8 @@ def experiment(outcome: Outcome) -> Figure:
 
     If the rows have curves, the training error by epoch stands before them (Figure 1).
     """
-    measures, raced = outcome.experiment.measures, "curve" in outcome.rows[0]
+    measures = outcome.experiment.measures
+    raced = all("curve" in row for row in outcome.rows)
     widths = [1.8] * raced + [1.0] * len(measures)
     figure = Figure((max(4.4, 3.5 * sum(widths)), 4.2), DPI, layout="constrained")
     figure.suptitle(

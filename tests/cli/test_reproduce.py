@@ -83,8 +83,8 @@ def test_an_experiment_from_end_to_end(place, capsys):
     )
     # (12.706 + 1.376) · 0.9 / √2
     assert (
-        "  test error of “without conv4” against “five convolutions”: 1 points count; 2 seeds would"
-        " show 8.96 points, 4 times in 5\n" in told
+        "  test error of “without conv4” against “five convolutions”: 1 point or more count; 2"
+        " seeds would show 8.96 points, 4 times in 5\n" in told
     )
     trial = r"without conv4, seed 2010, rate 0\.01; score"
     whole = r"without conv4, seed 1; test error"

@@ -58,7 +58,7 @@ class Toy(Experiment):
         Measure("epochs", "epochs", "", "blue", "red", "2 times", 2.0, 1.5, 0.3, ratio=True),
     )
     images, epochs, pairs, rates = 60, 3, 4, (0.1, 0.2)
-    tells = ("seen",)
+    tells: ClassVar = {"seen": (), "epochs": (), "curve": (None, 2), "kernels": (4, 3, None, None)}
     colours: ClassVar = {"blue": "blue", "red": "red"}
 
     def config(self, study, training):
@@ -671,7 +671,7 @@ def resigned(folder, result):
         *(("made_with", value) for value in (None, "me", [])),
         *(
             ("arms", {"blue": {k: v for k, v in AS_DONE.items() if k != missing}})
-            for missing in AS_DONE
+            for missing in ("rate", "failed", "test_error", "epochs")
         ),
         ("from", 1),
         *(
@@ -682,7 +682,8 @@ def resigned(folder, result):
                 {"failed": 0},
                 {"arrived": "no"},
                 {"seen": "all"},
-                {"more": "text"},
+                {"more": 1},  # nothing that is told
+                {"test_error": 10**400},
                 {"start": {}},
                 {"start": {"conv1": [1.0]}},
                 {"start": {"conv1": [1.0, "2"]}},
@@ -691,7 +692,8 @@ def resigned(folder, result):
                 {"curve": [[1.0], [1.0, 2.0]]},
                 {"curve": [[1.0, math.nan]]},
                 {"kernels": [[1.0]]},
-                {"kernels": [[[[]], [[]], [[]]]]},
+                {"kernels": np.ones((3, 3, 1, 1)).tolist()},
+                {"kernels": np.ones((4, 3, 1, 0)).tolist()},
                 {"test_error": math.nan},
                 {"test_error": math.inf},
                 {"test_error": "10"},
@@ -716,7 +718,8 @@ def test_results_that_cannot_be(done, name, value, signed):
 
 def test_results_may_hold_more_that_is_known(done):
     folder, change = done
-    more = {"start": {"fc1": [1.0, 2]}, "curve": [[0, 90.0]], "arrived": True}
+    more = {"start": {"fc1": [1.0, 2]}, "curve": [[0, 90.0]], "arrived": True, "parameters": 7}
+    more["kernels"] = np.ones((4, 3, 2, 2)).tolist()
 
     def changed(results):
         result = {**results[FIRST], "arms": {"blue": AS_DONE | more}}
