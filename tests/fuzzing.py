@@ -240,13 +240,15 @@ class Toy(Experiment):
         Measure("test_error", "test error", "%", "red", "blue", "1 point", 1.0, 0.5, 0.8),
         Measure("epochs", "epochs", "", "blue", "red", "2 times", 2.0, 1.5, 0.3, ratio=True),
     )
-    rates = (0.1,)
+    rates, tells = (0.1,), {"curve": (None, 2)}
 
     def train(self, trainer, study, training, results, on_step):
+        told = {"rate": training.rate, "failed": False}
         if training.trial:
-            return {training.net: {"score": 1.0, "failed": False}}
+            return {training.net: {"score": 1.0, **told}}
         number = 2 + training.seed + (training.net == "red")
-        return {training.net: {"test_error": number + 0.5, "epochs": number, "curve": [[0, 1]]}}
+        told |= {"test_error": number + 0.5, "epochs": number, "curve": [[0, 1]]}
+        return {training.net: told}
 
 
 class Results(Kind):
