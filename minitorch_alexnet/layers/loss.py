@@ -28,32 +28,12 @@ class SoftmaxCrossEntropy:
 
         Raises ShapeError where the two do not fit, UserError on a wrong dtype or label.
         """
-        expect_array(logits, "SoftmaxCrossEntropy's logits")
-        labels = _labels(labels)
-        if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-            raise ShapeError(
-                "SoftmaxCrossEntropy: expected logits (n, classes) and labels (n,),"
-                f" got {logits.shape} and {labels.shape}" + _remedy(logits.shape, labels.shape)
-            )
-        if not np.issubdtype(logits.dtype, np.floating):
-            raise UserError(
-                f"SoftmaxCrossEntropy: logits must be floating point, got {logits.dtype}"
-            )
-        n, classes = logits.shape
-        if not n:
-            raise ShapeError("SoftmaxCrossEntropy: expected at least one image, got none")
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise UserError(f"SoftmaxCrossEntropy: labels must be integers, got {labels.dtype}")
-        if not 0 <= labels.min() <= labels.max() < classes:
-            raise UserError(
-                f"SoftmaxCrossEntropy: labels must be in 0…{classes - 1},"
-                f" got {labels.min()}…{labels.max()}"
-            )
+        labels = _checked(logits, labels)
         xp = array_module(logits)
         with Device.of(logits).current():
             log_p = log_softmax(logits)
             self.cache = log_p, labels
-            return -log_p[xp.arange(n), xp.asarray(labels)].mean()
+            return -log_p[xp.arange(len(labels)), xp.asarray(labels)].mean()
 
     def backward(self):
         """The loss's derivative by the logits: (n, classes), their dtype."""
@@ -68,11 +48,38 @@ class SoftmaxCrossEntropy:
             return dz
 
 
-def _labels(labels) -> np.ndarray:
+def log_softmax(logits):
+    """log p, (n, classes) like the logits."""
+    xp = array_module(logits)
+    z = logits - logits.max(axis=1, keepdims=True)
+    return z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
+
+
+def _checked(logits, labels) -> np.ndarray:
+    """The labels as an array, if the two are such as forward takes."""
+    expect_array(logits, "SoftmaxCrossEntropy's logits")
     try:
-        return np.asarray(labels)
+        labels = np.asarray(labels)
     except ValueError as error:  # lists of two lengths
         raise ShapeError(f"SoftmaxCrossEntropy: labels must be (n,), but: {error}") from None
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ShapeError(
+            "SoftmaxCrossEntropy: expected logits (n, classes) and labels (n,),"
+            f" got {logits.shape} and {labels.shape}" + _remedy(logits.shape, labels.shape)
+        )
+    if not np.issubdtype(logits.dtype, np.floating):
+        raise UserError(f"SoftmaxCrossEntropy: logits must be floating point, got {logits.dtype}")
+    n, classes = logits.shape
+    if not n:
+        raise ShapeError("SoftmaxCrossEntropy: expected at least one image, got none")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise UserError(f"SoftmaxCrossEntropy: labels must be integers, got {labels.dtype}")
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise UserError(
+            f"SoftmaxCrossEntropy: labels must be in 0…{classes - 1},"
+            f" got {labels.min()}…{labels.max()}"
+        )
+    return labels
 
 
 def _remedy(logits: tuple, labels: tuple) -> str:
@@ -80,10 +87,3 @@ def _remedy(logits: tuple, labels: tuple) -> str:
     if labels == (*logits[:1], 1):
         return "; give it labels.ravel()"
     return "; of one-hot labels give it labels.argmax(axis=1)" if labels == logits else ""
-
-
-def log_softmax(logits):
-    """log p, (n, classes) like the logits."""
-    xp = array_module(logits)
-    z = logits - logits.max(axis=1, keepdims=True)
-    return z - xp.log(xp.exp(z).sum(axis=1, keepdims=True))
