@@ -242,7 +242,7 @@ class Toy(Experiment):
     )
     rates, tells = (0.1,), {"curve": (None, 2)}
 
-    def train(self, trainer, study, training, results, on_step):
+    def train(self, trainer, study, training, on_step):
         told = {"rate": training.rate, "failed": False}
         if training.trial:
             return {training.net: {"score": 1.0, **told}}

@@ -64,8 +64,8 @@ class DropoutExperiment(Experiment):
     rates = (0.01, 0.02, 0.04, 0.08)
     images, epochs = 2000, 30
 
-    def trial_epochs(self, study):
-        return study.epochs  # how long a plateau is hangs on the length
+    def trial_epochs(self, epochs):
+        return epochs  # how long a plateau is hangs on the length
 
     def config(self, study, training):
         return replace(

@@ -165,9 +165,9 @@ class Experiment:
         numbers = [next(iter(trial.values())) for trial in trials]
         return statistics.median(n["score"] for n in numbers), sum(n["failed"] for n in numbers)
 
-    def trial_epochs(self, study: Study) -> int:
-        """Of a trial: half as many."""
-        return -(-study.epochs // 2)
+    def trial_epochs(self, epochs: int) -> int:
+        """Of a trial, where a training has so many: half."""
+        return -(-epochs // 2)
 
     def prepared(self, data: Data) -> Data:
         """The images as the experiment's nets see them."""
@@ -177,7 +177,7 @@ class Experiment:
         """How a net is trained. Raises UserError where the images do not suit the experiment."""
         return Config(
             model=model_for(study.shape),
-            epochs=self.trial_epochs(study) if training.trial else study.epochs,
+            epochs=self.trial_epochs(study.epochs) if training.trial else study.epochs,
             batch_size=64,
             lr=training.rate or self.rates_of(training.net)[0],
             seed=training.seed,
@@ -208,11 +208,11 @@ class Experiment:
         return Trainer(study.train, config, net=net, validation=study.validation)
 
     def train(
-        self, trainer: Trainer, study: Study, training: Training, results: dict, on_step: Callable
+        self, trainer: Trainer, study: Study, training: Training, on_step: Callable
     ) -> dict[str, dict]:
         """Train and judge: the numbers of each arm that this training decides.
 
-        training: with its rate;  results: what `train` has returned before, by str(Training)
+        training: with its rate
         """
         start, diverged = {} if training.trial else sizes(trainer), False
         try:

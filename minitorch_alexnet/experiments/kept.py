@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import UserError
 from ..files import Lock, read_json, write_json
 from .experiment import Experiment, Training
-from .plan import Plan
+from .plan import MOST_MINUTES, Plan
 
 TOLD = {"rate": (), "train_error": (), "parameters": ()}  # by any arm; shapes, as in `tells`
 RESULT = {"seconds", "date", "made_with", "identity", "arms", "sha256"}
@@ -42,7 +42,7 @@ class Kept:
         Raises UserError if it says something else.
         """
         kept = self._read("plan.json")
-        if not kept:
+        if kept is None:
             return None
         if kept.keys() != {field.name for field in fields(Plan)}:
             raise self._damaged("plan.json", "other entries are expected")
@@ -70,7 +70,7 @@ class Kept:
 
     def results(self, plan: Plan, trainings: list[Training]) -> dict[str, dict]:
         """By str(Training). Raises UserError if they are not those of the plan's trainings."""
-        results, known = self._read("results.json"), {str(t): t for t in trainings}
+        results, known = self._read("results.json") or {}, {str(t): t for t in trainings}
         for name, result in results.items():
             if name not in known:
                 raise self._damaged("results.json", f"{name} is no training of this experiment")
@@ -103,6 +103,7 @@ class Kept:
             and result.get("sha256") == digest(asdict(plan), str(training), result)
             and result.keys() - {"from"} == RESULT
             and _is_number(result["seconds"])
+            and 0 <= result["seconds"] <= 60 * MOST_MINUTES
             and _is_date(result["date"])
             and isinstance(result["made_with"], dict)
             and isinstance(result.get("from", ""), str)
@@ -150,13 +151,13 @@ class Kept:
 
     # ---- both --------------------------------------------------------------------------------
 
-    def _read(self, name: str) -> dict:
-        """What the file of that name says; nothing if there is none."""
+    def _read(self, name: str) -> dict | None:
+        """What the file of that name says; None if there is none."""
         path = self.folder / name
         try:
             found = read_json(path)
         except FileNotFoundError:
-            return {}
+            return None
         except UserError as error:
             raise UserError(f"{error}: take another --out") from error
         if not isinstance(found, dict):

@@ -18,7 +18,7 @@ class Outcome:
 
     rows: {"arm": …, "seed": …, and numbers by name, among them each measure's}
     trials: a row a net and rate, {"net", "rate", "score", "failed", "chosen"}
-    made_with: each combination that trainings were made with, and how many of them
+    made_with: each combination that trainings were made with, and which these were
     seconds: that its own trainings took;  shared: how many were another experiment's
     date: of the last one
     """
@@ -46,7 +46,6 @@ class Outcome:
             for arm, numbers in result["arms"].items()
         ]
         own = [result for result in trainings.values() if "from" not in result]
-        made = Counter(json.dumps(result["made_with"]) for result in trainings.values())
         return cls(
             experiment,
             plan,
@@ -55,7 +54,7 @@ class Outcome:
             seconds=sum(result["seconds"] for result in own),
             date=max(result["date"] for result in trainings.values()),
             trials=_rates_tried(experiment, results),
-            made_with=[json.loads(how) | {"trainings": str(n)} for how, n in made.items()],
+            made_with=_made_with(trainings),
             shared=len(trainings) - len(own),
         )
 
@@ -127,6 +126,18 @@ def _rates_tried(experiment: Experiment, results: dict[str, dict]) -> list[dict]
             row = {"net": net, "rate": rate, "score": score, "failed": failed}
             rows.append(row | {"chosen": rate == chosen})
     return rows
+
+
+def _made_with(trainings: dict[Training, dict]) -> list[dict[str, str]]:
+    """Of all trainings and their results."""
+    made: dict[str, Counter] = {}
+    for training, result in trainings.items():
+        what = f"{'trials ' * training.trial}of “{training.net}”"
+        made.setdefault(json.dumps(result["made_with"]), Counter())[what] += 1
+    return [
+        json.loads(how) | {"trainings": "; ".join(f"{n} {what}" for what, n in counts.items())}
+        for how, counts in made.items()
+    ]
 
 
 def _sizes(measure: Measure) -> tuple[float, float | None]:

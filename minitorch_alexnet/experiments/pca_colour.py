@@ -22,7 +22,9 @@ class PCAColour(Experiment):
         ),
     )
     ours = (
-        "The shifts have a tenth of the colours' own standard deviation, as in the authors' code."
+        "The shifts have a tenth of the colours' own standard deviation, √λ along each principal"
+        " component, as in the authors' code; the paper's formula has λ. They are the only"
+        " augmentation here: no random parts and no reflections, which the paper's net had as well."
     )
 
     data, rates = "cifar-10", (0.01, 0.02, 0.04)

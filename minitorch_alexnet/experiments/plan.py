@@ -88,7 +88,7 @@ def affordable(
 
     def of_each(pairs):
         """An image's seconds in all trainings together; a trial is shorter."""
-        short = experiment.trial_epochs(usual) / usual.epochs
+        short = experiment.trial_epochs(usual.epochs) / usual.epochs
         trainings = experiment.trainings(pairs)
         return sum(seconds[t.net] * (short if t.trial else 1) for t in trainings) / processes
 

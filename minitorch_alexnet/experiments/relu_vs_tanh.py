@@ -59,8 +59,8 @@ class ReLUVsTanh(Experiment):
     def rates_of(self, net):
         return ARMS[net][2]
 
-    def trial_epochs(self, study):
-        return min(TRIAL_EPOCHS, study.epochs)
+    def trial_epochs(self, epochs):
+        return min(TRIAL_EPOCHS, epochs)
 
     def config(self, study, training):
         return replace(
@@ -79,7 +79,7 @@ class ReLUVsTanh(Experiment):
         trainer.schedule = StepDecay(trainer.config.lr, milestones=())
         return trainer
 
-    def train(self, trainer, study, training, results, on_step):
+    def train(self, trainer, study, training, on_step):
         threshold, sample = self.threshold(study), study.train.subset(slice(SAMPLE))
         start = {} if training.trial else sizes(trainer)
         curve, diverged = [(0.0, percent_wrong(trainer, sample))], False

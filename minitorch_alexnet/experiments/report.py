@@ -42,7 +42,8 @@ def report(outcome: Outcome) -> str:
             f"- Ours: {experiment.ours}",
             *(f"- Training, {nets}: {recipe}." for recipe, nets in _by_recipe(plan.recipe)),
             f"- Data: {markdown(plan.data)}; {plan.images:,} training images,"
-            f" {plan.epochs} epochs at most, {outcome.test_images:,} test images.",
+            f" {plan.epochs} epochs{' at most' * any(m.ratio for m in experiment.measures)},"
+            f" {outcome.test_images:,} test images.",
             f"- Seeds: {plan.pairs}. Behind ± stands their standard deviation; of durations there"
             " is the median, with the shortest and the longest.",
             *(
@@ -119,17 +120,21 @@ def _table(outcome: Outcome) -> list[str]:
 def _too_few(outcome: Outcome) -> list[str]:
     """Of which measures more seeds are needed to see what counts."""
     measures = outcome.experiment.measures
-    weak = [str(m) for m in measures if round(noticed(outcome, m), 2) > m.counts]
+    weak = [str(m) for m in measures if round(noticed(outcome, m), _digits(m)) > m.counts]
     missed = "More than one of five repetitions would not tell a difference that counts from 0"
     return [f"{missed}: {'; '.join(weak)}."] if weak else []
 
 
 def _trials(outcome: Outcome) -> list[str]:
     """A table of the rates that were tried."""
+    experiment, epochs = outcome.experiment, outcome.plan.epochs
+    shorter = experiment.trial_epochs(epochs) < epochs
+    may_differ = ", and what is best for it need not be best for the whole" * shorter
     return [
         "## The rates that were tried",
         "",
-        f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {outcome.experiment.score}."
+        f"The median of {len(TRIAL_SEEDS)} seeds that are not judged: {experiment.score}. Such a"
+        f" trial has {experiment.trial_epochs(epochs)} of {epochs} epochs{may_differ}."
         " A rate at which one of them failed, being no better than a guess, is out, unless all"
         " are.",
         "",
@@ -181,7 +186,8 @@ def _start(outcome: Outcome) -> list[str]:
         "## At the start",
         "",
         "Seed 0, the first batch: the root mean square of what a layer reads / of its weight's"
-        " gradient. Where they are alike, no arm begins ahead.",
+        " gradient. Where they differ, a rate does not mean the same to the arms; each has its"
+        " own.",
         "",
         f"| | {' | '.join(sizes)} |",
         f"|---|{'---|' * len(sizes)}",
@@ -285,10 +291,14 @@ def counts(measure: Measure) -> str:
 def _number(value: float, measure: Measure) -> str:
     if not math.isfinite(value):
         return "∞"
-    text = f"{value:.{3 if measure.unit == 'nats' else 2}f}"
+    text = f"{value:.{_digits(measure)}f}"
     if value and not float(text):  # which side of 0 it is matters
         text = f"{value:.0e}"
     return text.replace("-", "−")
+
+
+def _digits(measure: Measure) -> int:
+    return 3 if measure.unit == "nats" else 2
 
 
 def _units(measure: Measure) -> str:

@@ -19,7 +19,7 @@ from ..train import Trainer
 from .experiment import Experiment, Study, Training, available
 from .kept import Kept, signed
 from .outcome import Outcome
-from .plan import MOST_MINUTES, MOST_SEEDS, Plan, affordable, asked_for, versions
+from .plan import FEW_PAIRS, MOST_MINUTES, MOST_SEEDS, Plan, affordable, asked_for, versions
 
 
 class Reproduction:
@@ -81,7 +81,9 @@ class Reproduction:
         def may_be(pairs, images, epochs):
             if budget is None:
                 return (pairs, images, epochs) == size
-            return pairs <= MOST_SEEDS and images <= most
+            asked_or_bought = pairs == seeds if seeds else FEW_PAIRS <= pairs <= MOST_SEEDS
+            longer = images == most and epochs > usual.epochs  # that is bought last
+            return asked_or_bought and images <= most and (epochs == usual.epochs or longer)
 
         if kept := self.kept.plan(asked, may_be):
             return kept
@@ -111,7 +113,8 @@ class Reproduction:
     ) -> Outcome:
         """Do what is left of the trainings; each result is on disk before the next one begins.
 
-        Several processes each do a training of their own at a time.
+        Several processes each do a training of their own at a time, and the results of those are
+        on disk when all are done.
 
         on_step: hears after each step of its training which share of it is done, 0 … 1
         on_result: hears of each one its result, as results.json has it: {"arms": {arm: its
@@ -154,10 +157,10 @@ class Reproduction:
             taken = signed(self.plan, training, shelf[identity] | {"arms": arms})
             if self.kept.fits(self.plan, training, taken):
                 return taken
-        done = self._train(training, trainer, before, on_step)
+        done = self._train(training, trainer, on_step)
         return signed(self.plan, training, done | {"identity": identity})
 
-    def _train(self, training: Training, trainer: Trainer, before: dict, on_step) -> dict:
+    def _train(self, training: Training, trainer: Trainer, on_step) -> dict:
         clock = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a trainer says where it overflowed
@@ -165,7 +168,6 @@ class Reproduction:
                 trainer,
                 self.study,
                 training,
-                before,
                 lambda trainer: on_step(training, _share_done(trainer)),
             )
         return {

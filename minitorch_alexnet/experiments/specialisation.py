@@ -70,11 +70,16 @@ class Specialisation(Experiment):
     def remarks(self, rows):
         own = [row for row in rows if {"tower_a", "tower_b"} <= row.keys()]
         towers = (f"{row['tower_a']:.1f} and {row['tower_b']:.1f}" for row in own)
+        shares = np.sort([[row["tower_a"], row["tower_b"]] for row in own])
         by_chance = {row["seed"]: row["difference"] for row in rows if row["arm"] == self.arms[1]}
         more = sum(row["difference"] > by_chance[row["seed"]] for row in own)
         if not own:
             return []
+        lower, higher = shares.mean(axis=0)
         return [
+            f"The less colourful tower of a net has {lower:.1f} % on average, the other one"
+            f" {higher:.1f} %. In the paper's Figure 3 one tower has next to no colour; the verdict"
+            " says only whether two towers differ by more than chance makes them.",
             f"Colour shares of towers a and b, in % and by seed: {'; '.join(towers)}.",
             f"In {more} of {len(own)} nets they differ by more than chance makes them on average,"
             " which chance itself does in four of ten. The paper saw the two kinds in every net.",

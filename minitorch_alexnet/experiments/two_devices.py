@@ -38,9 +38,10 @@ class TwoDevices(Experiment):
     ours = (
         "The two towers are in one graph, where a group is a tower: the same mathematics as on two"
         " devices. The one tower has half the kernels in conv1 to conv4, all of conv5's, as in the"
-        " paper, and no groups. The third arm asks what the paper leaves open, whether it is the"
-        " towers or the parameters: one tower again, conv1 to conv4 wider until it has as many"
-        " parameters as the two. What has one shape in all arms starts alike."
+        " paper, and no groups. In the paper it has nearly as many parameters all the same; in so"
+        " small a net it has fewer. So a third arm asks whether it is the towers or the parameters:"
+        " one tower again, conv1 to conv4 wider until it has as many as the two. What has one"
+        " shape in all arms starts alike."
     )
     pairs = 12
 

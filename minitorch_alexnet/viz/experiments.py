@@ -54,7 +54,9 @@ def _draw_pairs(axes: Axes, outcome: Outcome, measure: Measure) -> None:
         axes.plot([place - 0.22, place + 0.22], [middle, middle], color=colour, lw=2.5, zorder=2)
     axes.set(xlim=(-0.5, 1.5), ylabel=f"{measure.name} {measure.unit and f'({measure.unit})'}")
     axes.set_xticks((0, 1), [arm.replace(", ", ",\n") for arm in arms])
-    axes.set_title(f"{difference(outcome, measure)}\n{outcome.verdict(measure)}", fontsize=9)
+    beside = outcome.leaves_out(measure)
+    verdict = outcome.verdict(measure) + "; the interval says:" * bool(beside)
+    axes.set_title("\n".join([difference(outcome, measure), verdict, *beside]), fontsize=9)
     if measure.ratio:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, subs=(1, 1.5, 2, 3, 5, 7)))

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from minitorch_alexnet.data import Data
+from minitorch_alexnet.data.arrays import ArrayDataset
 from minitorch_alexnet.experiments import find
+from minitorch_alexnet.experiments.experiment import Study, Training
 from minitorch_alexnet.experiments.kept import Kept
 from minitorch_alexnet.experiments.outcome import Outcome
 from minitorch_alexnet.experiments.plan import Plan
@@ -22,6 +26,14 @@ def outcome_of(experiment) -> Outcome:
     plan = Plan(**read_json(folder / "plan.json"))
     results = Kept(folder, experiment).results(plan, experiment.trainings(plan.pairs))
     return Outcome.of(experiment, plan, results, TESTED)
+
+
+def study_of(data: str, epochs: int) -> Study:
+    """Of images of that set's shape."""
+    shape = (24, 3, 32, 32) if data == "cifar-10" else (24, 28, 28)
+    noise = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    split = ArrayDataset(noise, np.arange(24) % 10)
+    return Study.of(Data(data, split, split), 20, epochs)
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +60,6 @@ def test_it_was_measured_as_the_experiment_says(outcomes, name):
     usual = experiment.data, experiment.pairs, experiment.images, experiment.epochs, None, None
     assert size == usual
     assert plan.counts == {str(measure): measure.counts for measure in experiment.measures}
+    study = study_of(plan.data, experiment.epochs)
+    recipes = {net: experiment.recipe(study, Training(net, 0)) for net in experiment.nets}
+    assert plan.recipe == recipes

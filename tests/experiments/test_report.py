@@ -129,7 +129,7 @@ def test_the_report_says_all_that_one_has_to_know(lrn):
         "- With commit 0123, blas openblas 0.3 (Zen), cpu a CPU.",
         "(figure.png)",
         "(results.csv)",
-        "garments; 12,345 training images, 7 epochs at most, 1,000 test images",
+        "garments; 12,345 training images, 7 epochs, 1,000 test images",
         "Seeds: 3.",
         "Again: `minitorch-alexnet reproduce lrn --data garments --seeds 3`.",
         "- Training, “with LRN” and “without”: gently.",
@@ -179,6 +179,27 @@ def test_what_too_few_seeds_would_miss_is_said(lrn, six):
     for row in six.rows:
         row["arrived"] = True
     assert "would not tell a difference that counts from 0: epochs to converge of" in report(six)
+
+
+def test_what_would_be_missed_by_a_thousandth_of_a_nat_is_said():
+    def told(step):
+        losses = [step, 0, -step, step, 0, -step], [0] * 6
+        numbers = {"test_error": ([1] * 6,) * 2, "epochs": ([1] * 6,) * 2, "test_loss": losses}
+        return report(outcome_of("dropout", numbers, 6))
+
+    missed = "would not tell a difference that counts from 0: test loss"
+    # (2.571 + 0.920) · √(4/5) / √6 = 1.275 times the step
+    assert "| 0.03 nats | 0.031 nats |" in told(0.0243)
+    assert missed in told(0.0243)
+    assert "| 0.03 nats | 0.030 nats |" in told(0.0235)
+    assert missed not in told(0.0235)
+
+
+def test_how_long_trials_are_is_said(lrn, six):
+    assert "Such a trial has 4 of 7 epochs, and what is best for it need not be best" in report(lrn)
+    assert "Such a trial has 7 of 7 epochs. A rate" in report(six)  # dropout's
+    assert "12,345 training images, 7 epochs, 1,000 test images" in report(lrn)
+    assert "12,345 training images, 7 epochs at most, 1,000 test images" in report(six)
 
 
 def test_of_durations_that_were_not_lived_to_see_the_bounds_are_told():
@@ -370,6 +391,14 @@ def test_the_figure_joins_each_seeds_two_values(dropout):
     assert [line.get_ydata()[0] for line in epochs.lines[3:]] == [15, 36]  # medians
 
 
+def test_the_figure_says_what_an_unclear_interval_says():
+    outcome = outcome_of("lrn", {"test_error": ([11, 12, 13], [11.2, 12.1, 13.0])})
+    (axes,) = viz.experiment(outcome).axes
+    number, verdict, *said = axes.get_title().split("\n")
+    assert (number, verdict) == ("0.10 [−0.15, 0.35] points", "cannot tell; the interval says:")
+    assert said == ["less than the paper's", "no difference that counts"]
+
+
 def test_an_open_mark_did_not_arrive_and_an_arm_keeps_its_colour(six):
     figure = viz.experiment(six)
     blue, vermilion = (to_rgba(colour) for colour in list(COLOURS.values())[:2])
@@ -404,9 +433,11 @@ def test_the_kernels_have_a_figure_of_their_own(lrn):
     numbers = {"difference": ([20, 21, 22], [7, 8, 9])}
     outcome = outcome_of("specialisation", numbers, tower_a=1.0, tower_b=2.0)
     outcome.rows[0]["kernels"] = kernels
+    outcome.rows[2] |= {"tower_a": 2.0, "tower_b": 1.0}
     assert [axes.get_title() for axes in viz.kernels(outcome).axes] == ["tower a", "tower b"]
     assert "(kernels.png)" in report(outcome)
     assert "kernels" not in csv_text(outcome)
+    assert "tower of a net has 1.0 % on average, the other one 2.0 %" in report(outcome)
     assert viz.kernels(lrn) is None
     assert "kernels.png" not in report(lrn)
 

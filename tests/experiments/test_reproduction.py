@@ -58,7 +58,7 @@ class Toy(Experiment):
         Measure("epochs", "epochs", "", "blue", "red", "2 times", 2.0, 1.5, 0.3, ratio=True),
     )
     images, epochs, pairs, rates = 60, 3, 4, (0.1, 0.2)
-    tells: ClassVar = {"seen": (), "epochs": (), "curve": (None, 2), "kernels": (4, 3, None, None)}
+    tells: ClassVar = {"shade": (), "epochs": (), "curve": (None, 2), "kernels": (4, 3, None, None)}
     colours: ClassVar = {"blue": "blue", "red": "red"}
 
     def config(self, study, training):
@@ -70,7 +70,7 @@ class Toy(Experiment):
         net.add("fc1", Linear(features, 3, rng=np.random.default_rng(training.seed)))
         return net
 
-    def train(self, trainer, study, training, results, on_step):
+    def train(self, trainer, study, training, on_step):
         TRAINED.append(training)
         on_step(trainer)
         trainer.epoch, trainer.batch = 1, len(trainer.train_loader) // 2
@@ -82,7 +82,7 @@ class Toy(Experiment):
         number = 10 + seed + (3 + seed if colour == "red" else 0)
         epochs = {"blue": 8, "red": 2}.get(colour, 1) * (1 + seed)
         told = {"test_error": number, "epochs": epochs, "rate": training.rate, "failed": False}
-        return {training.net: told | {"seen": len(results)}}
+        return {training.net: told | {"shade": seed}}
 
 
 TRIALS = 2 * 2 * 3  # nets, rates, seeds
@@ -147,7 +147,6 @@ def test_all_pairs_are_done_and_kept(tmp_path):
         ("red", 1, 15),
     ]
     assert [row["rate"] for row in outcome.rows] == [0.1] * 4  # the better one
-    assert [row["seen"] for row in outcome.rows] == [TRIALS + done for done in range(4)]
     kept = read(tmp_path, "results.json")
     assert {name: result["arms"] for name, result in kept.items()} == {
         str(run): result["arms"] for run, result in heard
@@ -365,7 +364,7 @@ def test_a_baseline_is_one_training_on_any_number_of_threads(
             training = Training(arm, seed, 0.02)
             trainer = doing.experiment.trainer(doing.study, training)
             identity = doing._identity(training, trainer)
-            numbers = doing.experiment.train(trainer, doing.study, training, {}, lambda t: None)
+            numbers = doing.experiment.train(trainer, doing.study, training, lambda t: None)
             found.append((identity, numbers[arm]))
     assert found[:2] == found[2:]
     assert found[0][0] != found[1][0]
@@ -423,7 +422,8 @@ def test_what_made_the_numbers_is_recorded_and_another_commit_goes_on(tmp_path, 
     other = {**made, "commit": "two"}
     monkeypatch.setattr(reproduction, "made_with", lambda: other)
     outcome = Reproduction(Toy(), data_of(), tmp_path, seeds=1).go()
-    done = [{**made, "trainings": str(TRIALS + 1)}, {**other, "trainings": "1"}]
+    first = "6 trials of “blue”; 6 trials of “red”; 1 of “blue”"
+    done = [{**made, "trainings": first}, {**other, "trainings": "1 of “red”"}]
     assert outcome.made_with == done
     assert outcome.plan.made_with == read(tmp_path, "plan.json")["made_with"] == made
     kept = read(tmp_path, "results.json")
@@ -613,6 +613,26 @@ def test_a_plan_with_a_budget_is_kept_however_fast_the_machine_is_then(tmp_path,
     assert planned(tmp_path, 15) == (7, 600, 3)
 
 
+@pytest.mark.parametrize(
+    ("budget", "seeds", "other"),
+    [
+        (15, None, {"pairs": 5}),  # fewer than six are not bought
+        (15, None, {"pairs": 1001}),
+        (15, None, {"epochs": 2}),
+        (15, None, {"epochs": 4}),  # with all images alone
+        (15, None, {"images": 2201}),
+        (80, 2, {"pairs": 3}),
+        (80, 2, {"epochs": 2}),
+    ],
+)
+def test_sizes_that_no_budget_buys(tmp_path, slow, budget, seeds, other):
+    planned(tmp_path, budget, seeds)
+    plan = {**read(tmp_path, "plan.json"), **other}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    with pytest.raises(UserError, match=r"plan\.json is damaged \(no plan has"):
+        planned(tmp_path, budget, seeds)
+
+
 def test_an_outcomes_arms_come_by_seed():
     rows = [{"arm": arm, "seed": seed, "test_error": seed} for seed in (0, 1) for arm in Toy.arms]
     outcome = Outcome(Toy(), None, 0, rows, 0.0, "", {}, [], 0)
@@ -653,7 +673,7 @@ def test_a_folder_of_others(tmp_path):
 
 
 FIRST = "blue, seed 0"
-AS_DONE = {"test_error": 10, "epochs": 8, "rate": 0.1, "failed": False, "seen": TRIALS}
+AS_DONE = {"test_error": 10, "epochs": 8, "rate": 0.1, "failed": False, "shade": 0}
 
 
 def resigned(folder, result):
@@ -665,7 +685,7 @@ def resigned(folder, result):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("seconds", value) for value in (math.nan, math.inf, "1", None, True)),
+        *(("seconds", value) for value in (math.nan, math.inf, -1, 1e308, "1", None, True)),
         *(("date", value) for value in ("yesterday", 2012, None)),
         *(("arms", value) for value in (None, [], {}, {"green": {}}, {"blue": None})),
         *(("made_with", value) for value in (None, "me", [])),
@@ -681,7 +701,7 @@ def resigned(folder, result):
                 {"rate": None},
                 {"failed": 0},
                 {"arrived": "no"},
-                {"seen": "all"},
+                {"shade": "dark"},
                 {"more": 1},  # nothing that is told
                 {"test_error": 10**400},
                 {"start": {}},
@@ -816,7 +836,7 @@ def test_plans_that_cannot_be(tmp_path, other):
 
 def test_a_plan_of_nothing(tmp_path):
     once_more(tmp_path)
-    for text in "[]", "3", "[" * 100_000:
+    for text in "[]", "{}", "3", "[" * 100_000:
         (tmp_path / "plan.json").write_text(text)
         with pytest.raises(UserError, match=r"plan\.json is damaged"):
             once_more(tmp_path)
