@@ -78,16 +78,16 @@ def test_an_experiment_from_end_to_end(place, capsys):
     folder = place / "reproduce" / "depth"
     assert names(folder) == FILES
     assert (
-        "depth: seeds: 2; 12 trainings with those that choose rates, 0 of them done; each on 44"
+        "depth: seeds: 2; 6 trainings with those that choose rates, 0 of them done; each on 44"
         " images of silhouettes, epochs: 1." in told
     )
     # (12.706 + 1.376) · 0.9 / √2
     assert (
-        "  test error of “without conv4” against “five convolutions”: 1 point or more count; 2"
+        "  test error of “four” against “five convolutions”: 1 point or more count; 2"
         " seeds would show 8.96 points, 4 times in 5\n" in told
     )
-    trial = r"without conv4, seed 2010, rate 0\.01; score"
-    whole = r"without conv4, seed 1; test error"
+    trial = r"four, seed 2010, rate 0\.01; score"
+    whole = r"four, seed 1; test error"
     assert re.search(rf"^{trial} \d+\.\d\d; \d+ s$", told, re.MULTILINE)
     assert re.search(rf"^{whole} \d+\.\d\d %; \d+ s$", told, re.MULTILINE)
     assert f"; the paper: {EXPERIMENTS['depth'].measures[0].paper}. Verdict: " in told
@@ -107,12 +107,13 @@ def test_interrupted_it_keeps_what_is_done_and_the_same_command_goes_on(place, c
     assert call(*command, "--out", "undisturbed") == 0
     assert names(place) == {"undisturbed"}
     with monkeypatch.context() as patch:
-        train = Experiment.train
+        train, done = Experiment.train, []
 
-        def second_stops(self, trainer, study, which, results, on_step):
-            if len(results) == 3:  # two trials and the first training
+        def second_stops(self, trainer, study, which, on_step):
+            if len(done) == 3:  # two trials and the first training
                 raise KeyboardInterrupt
-            return train(self, trainer, study, which, results, on_step)
+            done.append(which)
+            return train(self, trainer, study, which, on_step)
 
         patch.setattr(Experiment, "train", second_stops)
         assert call(*command) == 130
@@ -258,7 +259,7 @@ def test_wrong_input(place, refused):
     assert "there is no experiment 'lr': expected all, or one of" in refused("reproduce", "lr")
     assert "expected seeds ≥ 1" in refused("reproduce", "depth", *GREY, "--seeds", "0")
     assert "unknown data set" in refused("reproduce", "depth", "--data", "nothing")
-    assert "too small for 28 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
+    assert "too small for 14 trainings" in refused("reproduce", "depth", *GREY, "--budget", "1e-6")
     assert "is not downloaded for you" in refused("reproduce", "depth", "--data", "cifar-10")
     assert list(place.iterdir()) == []
 

@@ -488,7 +488,7 @@ def test_specialisation_against_dealing_out_anew(colour):
     )
     rows = [{"arm": arm, "seed": 0, **numbers} for arm, numbers in judged.items()]
     rows += [{**row, "seed": 1, "difference": 5.0} for row in rows]
-    shares, how_many = experiment.remarks(rows)
+    _, shares, how_many = experiment.remarks(rows)
     assert shares.endswith(f"0.0 and {judged['as trained']['tower_b']:.1f}.")
     assert "In 1 of 2 nets they differ by more than chance" in how_many
 
