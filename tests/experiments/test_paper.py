@@ -25,7 +25,15 @@ from minitorch_alexnet.files import read_json
 ROOT = Path(__file__).parents[2]
 PAPER = ROOT / "notebooks" / "paper"
 TESTED = 10_000  # images, in Fashion-MNIST and in CIFAR-10
-MEASURED = "two-devices", "lrn", "overlap", "pca-colour", "ten-crop", "dropout"
+MEASURED = (
+    "two-devices",
+    "lrn",
+    "overlap",
+    "pca-colour",
+    "ten-crop",
+    "dropout",
+    "specialisation",
+)
 LEFT_OUT = "it is not measured yet with this edition; a report of it is the first edition's"
 
 
