@@ -30,12 +30,10 @@ def rebuilt(net: Graph, change: Callable[[Node], Layer | None]) -> Graph:
     return copy
 
 
-def refitted(
-    net: Graph, change: Callable[[Node], Layer | None], seed: int, rules: dict = STANDARDIZED
-) -> Graph:
+def refitted(net: Graph, change: Callable[[Node], Layer | None], seed: int) -> Graph:
     """The same, where new layers need weights: they are drawn, all others are the net's."""
     other = rebuilt(net, change)
-    initialise(other, seed, rules)
+    initialise(other, seed, STANDARDIZED)
     start, own = other.state_dict(), net.state_dict()
     kept = {name for name in start.keys() & own.keys() if start[name].shape == own[name].shape}
     other.load_state_dict({name: own[name] if name in kept else start[name] for name in start})
